@@ -1,0 +1,132 @@
+// The Python module semrsm._native: checks nothing that src/semrsm has checked already.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "solver.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using Offsets = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Sizes = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Doubles = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Columns = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Flag = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Buffer = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+std::vector<semrsm::Kernels> available_kernels() {
+  std::vector<semrsm::Kernels> found;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+    found.push_back(semrsm::avx512_kernels());
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    found.push_back(semrsm::avx2_kernels());
+  }
+#endif
+  found.push_back(semrsm::baseline_kernels());
+  return found;
+}
+
+const std::vector<semrsm::Kernels>& all_kernels() {
+  static const std::vector<semrsm::Kernels> kernels = available_kernels();
+  return kernels;
+}
+
+const semrsm::Kernels& kernels_named(const std::string& name) {
+  if (name.empty()) return all_kernels().front();
+  for (const semrsm::Kernels& kernels : all_kernels()) {
+    if (name == kernels.name) return kernels;
+  }
+  throw std::invalid_argument("this processor cannot run the kernels '" + name + "'");
+}
+
+// Every matrix must lie inside the buffer and every result inside the outputs: memory safety does not
+// rest on the caller.
+template <class T>
+void check(const semrsm::Batch<T>& batch, int64_t size, int64_t columns_size) {
+  for (int64_t m = 0; m < batch.count; ++m) {
+    const int64_t rows = batch.rows[m], columns = batch.columns[m];
+    if (rows < 0 || columns < 0) throw std::invalid_argument("negative size");
+    if (columns_size >= 0 && (batch.result_offsets[m] < 0 ||
+                              batch.result_offsets[m] + rows > columns_size)) {
+      throw std::invalid_argument("the result does not fit into its array");
+    }
+    if (rows == 0 || columns == 0) continue;
+    const int64_t last = batch.offsets[m] + (rows - 1) * batch.row_stride +
+                         (columns - 1) * batch.column_stride;
+    if (batch.offsets[m] < 0 || last >= size || last < 0) {
+      throw std::invalid_argument("the matrix does not lie inside its buffer");
+    }
+  }
+}
+
+// What both kinds of kernel take and return: (status, where, resolved) as in semrsm::Outcome.
+template <class T>
+void define(nb::module_& module, const char* name,
+            semrsm::Outcome (*semrsm::Kernels::*kernel)(const semrsm::Batch<T>&,
+                                                        const semrsm::Results&)) {
+  module.def(
+      name,
+      [kernel](const Buffer<T>& data, const Offsets& offsets, const Sizes& rows,
+               const Sizes& columns, const Offsets& result_offsets, int64_t row_stride,
+               int64_t column_stride, double tolerance, int64_t taken, const Flag& cancelled,
+               const Doubles& values, const Doubles& upper_bounds,
+               const std::optional<Columns>& assigned, const std::string& kernels) {
+        const size_t count = offsets.shape(0);
+        if (rows.shape(0) != count || columns.shape(0) != count ||
+            result_offsets.shape(0) != count || values.shape(0) != count ||
+            upper_bounds.shape(0) != count || cancelled.shape(0) != 1) {
+          throw std::invalid_argument("the arrays of the batch differ in length");
+        }
+        if (row_stride < 0 || column_stride < 0 || taken < 0) {
+          throw std::invalid_argument("negative stride or count");
+        }
+        const semrsm::Batch<T> batch = {
+            data.data(),   offsets.data(), rows.data(),   columns.data(),
+            result_offsets.data(), static_cast<int64_t>(count), row_stride, column_stride,
+            tolerance,     taken,          cancelled.data()};
+        check(batch, static_cast<int64_t>(data.shape(0)),
+              assigned ? static_cast<int64_t>(assigned->shape(0)) : -1);
+        const semrsm::Results results = {values.data(), upper_bounds.data(),
+                                         assigned ? assigned->data() : nullptr};
+        const semrsm::Kernels& chosen = kernels_named(kernels);
+        semrsm::Outcome outcome;
+        {
+          nb::gil_scoped_release release;
+          outcome = (chosen.*kernel)(batch, results);
+        }
+        if (outcome.status == semrsm::Status::out_of_memory) throw std::bad_alloc();
+        return nb::make_tuple(static_cast<int>(outcome.status), outcome.where, outcome.resolved);
+      },
+      "data"_a.noconvert(), "offsets"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
+      "result_offsets"_a.noconvert(), "row_stride"_a, "column_stride"_a, "tolerance"_a, "taken"_a,
+      "cancelled"_a.noconvert(), "values"_a.noconvert(), "upper_bounds"_a.noconvert(),
+      "assigned"_a.noconvert().none(), "kernels"_a);
+}
+
+}  // namespace
+
+NB_MODULE(_native, module) {
+  module.doc() = "Batched exact and greedy assignment; the public face is semrsm.assign.";
+  module.def("kernels", [] {
+    nb::list names;
+    for (const semrsm::Kernels& kernels : all_kernels()) names.append(kernels.name);
+    return names;
+  });
+  define<float>(module, "assign", &semrsm::Kernels::assign_float);
+  define<double>(module, "assign", &semrsm::Kernels::assign_double);
+  define<float>(module, "greedy", &semrsm::Kernels::greedy_float);
+  define<double>(module, "greedy", &semrsm::Kernels::greedy_double);
+}

@@ -1,0 +1,53 @@
+// What the compiled kernels offer to binding.cpp, the same for every instruction set.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace semrsm {
+
+// A batch of affinity matrices that lie inside one buffer, each with its own place and shape.
+template <class T>
+struct Batch {
+  const T* data;
+  const int64_t* offsets;     // (count,) first element of each matrix, in elements
+  const int32_t* rows;        // (count,)
+  const int32_t* columns;     // (count,)
+  const int64_t* result_offsets;  // (count,) where the columns of each matrix start in `assigned`
+  int64_t count;
+  int64_t row_stride;         // elements between rows
+  int64_t column_stride;      // elements between columns
+  double tolerance;           // a wider relative gap than this is solved again in float64
+  int64_t taken;              // greedy only: leading rows and columns that the caller has matched
+  const volatile uint8_t* cancelled;  // becomes non-zero when the caller wants to leave
+};
+
+// What comes back for each matrix. `assigned` may be null.
+struct Results {
+  double* values;        // (count,) sum of the assigned affinities, accumulated in float64
+  double* upper_bounds;  // (count,) no assignment of this matrix has a larger value
+  int32_t* assigned;     // column of each row, -1 where a row stays free
+};
+
+enum class Status : int { done, not_finite, cancelled, out_of_memory };
+
+struct Outcome {
+  Status status;
+  int64_t where;      // the matrix that is not finite
+  int64_t resolved;   // how many matrices were solved again in float64
+};
+
+struct Kernels {
+  const char* name;
+  Outcome (*assign_float)(const Batch<float>&, const Results&);
+  Outcome (*assign_double)(const Batch<double>&, const Results&);
+  Outcome (*greedy_float)(const Batch<float>&, const Results&);
+  Outcome (*greedy_double)(const Batch<double>&, const Results&);
+};
+
+// One for each instruction set that this build holds; see CMakeLists.txt.
+Kernels baseline_kernels();
+Kernels avx2_kernels();
+Kernels avx512_kernels();
+
+}  // namespace semrsm

@@ -1,0 +1,759 @@
+// Exact assignment (maximised) of one matrix or of many, for one vector width.
+//
+// An epsilon-scaled auction (Bertsekas 1988) finds prices that are nearly right; augmenting row
+// reduction and shortest augmenting paths (Jonker & Volgenant 1987) then make them exactly right.
+// Whatever the prices are, weak duality makes
+//     sum_k price_k + sum_i max_k (A[i, k] - price_k)
+// an upper bound on the value of every assignment (for prices that are zero wherever a column may
+// stay free), so each result carries a certificate that does not depend on the solver being right.
+#pragma once
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "simd.h"
+#include "solver.h"
+
+namespace {
+
+using semrsm::Batch;
+using semrsm::Outcome;
+using semrsm::Results;
+using semrsm::Status;
+
+#define SEMRSM_INLINE inline __attribute__((always_inline))
+
+constexpr int64_t alignment = 64;  // bytes: a cache line, and the widest vector
+
+// Hands out aligned pieces of one allocation.
+class Arena {
+ public:
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  ~Arena() { free(memory_); }
+
+  bool reserve(int64_t bytes) {
+    if (bytes <= size_) {
+      used_ = 0;
+      return true;
+    }
+    free(memory_);
+    memory_ = nullptr;
+    void* fresh = nullptr;
+    const bool got = posix_memalign(&fresh, alignment, static_cast<size_t>(bytes)) == 0;
+    memory_ = got ? static_cast<char*>(fresh) : nullptr;
+    size_ = got ? bytes : 0;
+    used_ = 0;
+    return got;
+  }
+  template <class T>
+  static int64_t bytes(int64_t count) {
+    const int64_t raw = count * static_cast<int64_t>(sizeof(T));
+    return (raw + alignment - 1) / alignment * alignment;
+  }
+  template <class T>
+  T* take(int64_t count) {
+    T* piece = reinterpret_cast<T*>(memory_ + used_);
+    used_ += bytes<T>(count);
+    return piece;
+  }
+
+ private:
+  char* memory_ = nullptr;
+  int64_t size_ = 0;
+  int64_t used_ = 0;
+};
+
+struct MatrixView {  // a matrix of the batch, turned so that rows <= columns
+  int rows, columns;
+  int64_t row_stride, column_stride;
+  bool turned;
+};
+
+inline MatrixView view_of(int rows, int columns, int64_t row_stride, int64_t column_stride) {
+  if (rows <= columns) return {rows, columns, row_stride, column_stride, false};
+  return {columns, rows, column_stride, row_stride, true};
+}
+
+template <class T, int Bytes>
+struct Solver {
+  using S = Simd<T, Bytes>;
+  using Vector = typename S::Vector;
+  using Index = typename S::Index;
+  using Indices = typename S::Indices;
+  static constexpr int lanes = S::size;
+  static constexpr T infinity = static_cast<T>(INFINITY);
+
+  // Everything that one matrix needs while it is being solved.
+  struct Problem {
+    T* a;              // (rows, stride), padded with -infinity
+    T* price;          // (stride)
+    int32_t* row_of;   // (columns) row that holds the column, or -1
+    int32_t* column_of;  // (rows)
+    int32_t* free_rows;  // (rows) a stack
+    T* distance;         // (stride)
+    Index* open;         // (stride) all bits set where the column is free
+    Index* through;      // (stride) row from which the shortest path reaches the column
+    T* path_price;       // (stride) prices, infinite where the column has been passed
+    int32_t* passed;     // (columns)
+    T* passed_distance;  // (columns)
+    int free_count;
+    int rows, columns;
+    int64_t stride;  // elements between rows: whole vectors, and no multiple of a page
+    T epsilon, last_epsilon;
+    int64_t bids_left;
+    T smallest, largest;  // of the entries
+    int exponent;         // the entries were divided by two to this power
+    int64_t matrix;       // which one of the batch
+    MatrixView view;
+    bool live;
+  };
+
+  static int64_t stride_of(int columns) {
+    int64_t stride = (columns + lanes - 1) / lanes * lanes;
+    if (stride * static_cast<int64_t>(sizeof(T)) % 2048 == 0) stride += 64 / sizeof(T);
+    return stride;
+  }
+  static int64_t bytes_of(int rows, int columns) {
+    const int64_t stride = stride_of(columns);
+    return Arena::bytes<T>(stride * rows) + 3 * Arena::bytes<T>(stride) +
+           2 * Arena::bytes<Index>(stride) + 2 * Arena::bytes<int32_t>(columns) +
+           2 * Arena::bytes<int32_t>(rows) + Arena::bytes<T>(columns);
+  }
+  static void place(Problem& p, Arena& arena, int rows, int columns) {
+    const int64_t stride = stride_of(columns);
+    p.a = arena.take<T>(stride * rows);
+    p.price = arena.take<T>(stride);
+    p.distance = arena.take<T>(stride);
+    p.path_price = arena.take<T>(stride);
+    p.through = arena.take<Index>(stride);
+    p.open = arena.take<Index>(stride);
+    p.row_of = arena.take<int32_t>(columns);
+    p.passed = arena.take<int32_t>(columns);
+    p.column_of = arena.take<int32_t>(rows);
+    p.free_rows = arena.take<int32_t>(rows);
+    p.passed_distance = arena.take<T>(columns);
+  }
+
+  // ---------------------------------------------------------------- the two inner loops
+
+  struct TopTwo {
+    T best, second;
+    int at;
+  };
+
+  // One pass over a row of A - price: the best value, where it stands, and the second best.
+  static SEMRSM_INLINE TopTwo top_two(const T* row, const T* price, int64_t width) {
+    constexpr int unroll = 2;  // two chains of dependent operations run side by side
+    Vector best[unroll], second[unroll];
+    Indices at[unroll];
+    for (int u = 0; u < unroll; ++u) {
+      best[u] = second[u] = S::all(-infinity);
+      at[u] = Indices{};
+    }
+    Indices here = Indices{};
+    const auto step = [&](int u, int64_t k, Indices block) __attribute__((always_inline)) {
+      const Vector value = S::load(row + k) - S::load(price + k);
+      const Indices better = value > best[u];
+      second[u] = S::max(second[u], S::min(value, best[u]));
+      at[u] = better ? block : at[u];
+      best[u] = S::max(value, best[u]);
+    };
+    int64_t k = 0;
+    for (; k + unroll * lanes <= width; k += unroll * lanes) {
+      for (int u = 0; u < unroll; ++u) {
+        step(u, k + u * lanes, here);
+        here += 1;
+      }
+    }
+    for (; k < width; k += lanes) {
+      step(0, k, here);
+      here += 1;
+    }
+    for (int u = 1; u < unroll; ++u) {
+      const Indices better = best[u] > best[0];
+      second[0] = S::max(S::max(second[0], second[u]), S::min(best[0], best[u]));
+      at[0] = better ? at[u] : at[0];
+      best[0] = S::max(best[u], best[0]);
+    }
+    Indices lane;
+    for (int l = 0; l < lanes; ++l) lane[l] = l;
+    Indices place = at[0] * lanes + lane;
+    reduce<lanes / 2>(best[0], second[0], place);
+    return {best[0][0], second[0][0], static_cast<int>(place[0])};
+  }
+
+  template <int Shift>
+  static SEMRSM_INLINE void reduce(Vector& best, Vector& second, Indices& place) {
+    if constexpr (Shift > 0) {
+      const Vector other_best = S::template rotate<Shift>(best);
+      const Vector other_second = S::template rotate<Shift>(second);
+      const Indices other_place = S::template rotate<Shift>(place);
+      const Indices better = other_best > best;
+      second = S::max(S::max(second, other_second), S::min(best, other_best));
+      place = better ? other_place : place;
+      best = S::max(other_best, best);
+      reduce<Shift / 2>(best, second, place);
+    }
+  }
+
+  struct Nearest {
+    T distance;
+    int at;
+  };
+
+  // Relaxes all distances through one row and finds the nearest column not yet passed, in one pass.
+  // Among equals a free column wins: without that, ties lead through one taken column after another.
+  static SEMRSM_INLINE Nearest relax(const Problem& p, int i, T length) {
+    const T* const row = p.a + i * p.stride;
+    const Vector base = S::all(length), far = S::all(infinity);
+    const Indices source = S::all_indices(static_cast<Index>(i));
+    Vector nearest = far, nearest_open = far;
+    Indices at = Indices{}, at_open = Indices{}, here = Indices{};
+    for (int64_t k = 0; k < p.stride; k += lanes) {
+      const Vector fresh = (base - S::load(row + k)) + S::load(p.path_price + k);
+      const Vector old = S::load(p.distance + k);
+      Indices* const origin = reinterpret_cast<Indices*>(p.through + k);
+      const Indices shorter = fresh < old;
+      const Vector shortest = S::min(fresh, old);
+      S::store(p.distance + k, shortest);
+      *origin = shorter ? source : *origin;
+      at = shortest < nearest ? here : at;
+      nearest = S::min(shortest, nearest);
+      const Vector if_open = *reinterpret_cast<const Indices*>(p.open + k) ? shortest : far;
+      at_open = if_open < nearest_open ? here : at_open;
+      nearest_open = S::min(if_open, nearest_open);
+      here += 1;
+    }
+    Indices lane;
+    for (int l = 0; l < lanes; ++l) lane[l] = l;
+    Indices place = at * lanes + lane, place_open = at_open * lanes + lane;
+    reduce_nearest<lanes / 2>(nearest, place);
+    reduce_nearest<lanes / 2>(nearest_open, place_open);
+    if (nearest_open[0] <= nearest[0]) return {nearest_open[0], static_cast<int>(place_open[0])};
+    return {nearest[0], static_cast<int>(place[0])};
+  }
+
+  template <int Shift>
+  static SEMRSM_INLINE void reduce_nearest(Vector& nearest, Indices& place) {
+    if constexpr (Shift > 0) {
+      const Vector other = S::template rotate<Shift>(nearest);
+      const Indices other_place = S::template rotate<Shift>(place);
+      const Indices nearer = other < nearest;
+      place = nearer ? other_place : place;
+      nearest = S::min(other, nearest);
+      reduce_nearest<Shift / 2>(nearest, place);
+    }
+  }
+
+  // ---------------------------------------------------------------- reading a matrix
+
+  // Copies a matrix into its padded place; false where an entry is NaN or infinite.
+  static bool read(Problem& p, const T* from, const MatrixView& view) {
+    p.view = view;
+    p.rows = view.rows;
+    p.columns = view.columns;
+    p.stride = stride_of(view.columns);
+    T smallest = infinity, largest = -infinity, poison = 0;
+    if (view.column_stride == 1) {
+      for (int i = 0; i < view.rows; ++i) {
+        const T* source = from + i * view.row_stride;
+        T* const target = p.a + i * p.stride;
+        memcpy(target, source, sizeof(T) * static_cast<size_t>(view.columns));
+        for (int64_t k = view.columns; k < p.stride; ++k) target[k] = -infinity;
+        scan(target, view.columns, smallest, largest, poison);
+      }
+    } else {
+      constexpr int block = 16;  // rows of the source per turn: its cache lines are used whole
+      for (int first = 0; first < view.rows; first += block) {
+        const int last = first + block < view.rows ? first + block : view.rows;
+        for (int k = 0; k < view.columns; ++k) {
+          const T* source = from + k * view.column_stride;
+          for (int i = first; i < last; ++i) p.a[i * p.stride + k] = source[i * view.row_stride];
+        }
+      }
+      for (int i = 0; i < view.rows; ++i) {
+        T* const target = p.a + i * p.stride;
+        for (int64_t k = view.columns; k < p.stride; ++k) target[k] = -infinity;
+        scan(target, view.columns, smallest, largest, poison);
+      }
+    }
+    if (!(poison == 0)) return false;
+    p.smallest = smallest;
+    p.largest = largest;
+    normalise(p);
+    return true;
+  }
+
+  // x - x is zero for a finite x and NaN for any other: `poison` stays zero while all are finite.
+  static SEMRSM_INLINE void scan(const T* row, int columns, T& smallest, T& largest, T& poison) {
+    Vector low = S::all(smallest), high = S::all(largest), bad = S::all(poison);
+    int k = 0;
+    for (; k + lanes <= columns; k += lanes) {
+      const Vector value = S::load(row + k);
+      low = S::min(value, low);
+      high = S::max(value, high);
+      bad += value - value;
+    }
+    for (int l = 0; l < lanes; ++l) {
+      smallest = low[l] < smallest ? low[l] : smallest;
+      largest = high[l] > largest ? high[l] : largest;
+      poison += bad[l];
+    }
+    for (; k < columns; ++k) {
+      smallest = row[k] < smallest ? row[k] : smallest;
+      largest = row[k] > largest ? row[k] : largest;
+      poison += row[k] - row[k];
+    }
+  }
+
+  // Brings entries near the limits of the type (sums of prices would overflow; differences would be
+  // denormal) to the middle of its range by a power of two, which changes no comparison.
+  static void normalise(Problem& p) {
+    p.exponent = 0;
+    const T size = -p.smallest > p.largest ? -p.smallest : p.largest;
+    if (size == 0 || (size > T(1e-15) && size < T(1e15))) return;
+    (void)frexp(static_cast<double>(size), &p.exponent);
+    // In two steps: 2^-exponent itself may not be a number of type T.
+    const int half = p.exponent / 2;
+    const T first = static_cast<T>(ldexp(1.0, -half));
+    const T second = static_cast<T>(ldexp(1.0, half - p.exponent));
+    for (int i = 0; i < p.rows; ++i) {
+      T* const row = p.a + i * p.stride;
+      for (int k = 0; k < p.columns; ++k) row[k] = row[k] * first * second;
+    }
+    p.smallest = p.smallest * first * second;
+    p.largest = p.largest * first * second;
+  }
+
+  // ---------------------------------------------------------------- auction
+
+  static void start_prices(Problem& p) {
+    for (int64_t k = 0; k < p.stride; ++k) p.price[k] = 0;
+  }
+
+  static void free_all(Problem& p) {
+    for (int k = 0; k < p.columns; ++k) p.row_of[k] = -1;
+    for (int i = 0; i < p.rows; ++i) p.free_rows[i] = p.rows - 1 - i;
+    p.free_count = p.rows;
+  }
+
+  // The schedule was chosen by measurement on EfficientNet-Lite0 features: it is flat near here.
+  static void start_auction(Problem& p) {
+    const T range = p.largest - p.smallest;
+    p.epsilon = T(0.03) * range;
+    p.last_epsilon = (p.rows <= 256 ? T(2e-3) : T(2e-4)) * range;
+    start_phase(p);
+  }
+
+  static void start_phase(Problem& p) {
+    free_all(p);
+    p.bids_left = int64_t{64} * p.rows;  // price wars are left to the augmenting paths
+  }
+
+  static SEMRSM_INLINE void bid(Problem& p) {
+    const int i = p.free_rows[p.free_count - 1];
+    const TopTwo top = top_two(p.a + i * p.stride, p.price, p.stride);
+    p.price[top.at] += (top.best - top.second) + p.epsilon;
+    const int32_t ousted = p.row_of[top.at];
+    p.row_of[top.at] = i;
+    p.free_rows[p.free_count - 1] = ousted;
+    p.free_count -= ousted < 0;
+    --p.bids_left;
+  }
+
+  // After a phase: true where another one follows.
+  static bool next_phase(Problem& p) {
+    const bool war = p.free_count > 0;
+    if (war || p.epsilon <= p.last_epsilon) return false;
+    const T smaller = p.epsilon * T(0.12);
+    p.epsilon = smaller > p.last_epsilon ? smaller : p.last_epsilon;
+    start_phase(p);
+    return true;
+  }
+
+  // ---------------------------------------------------------------- exact finish
+
+  // From any prices (zero ones where rows < columns), ends with an optimal assignment.
+  static bool finish(Problem& p, const volatile uint8_t* cancelled) {
+    reduce_rows(p);
+    for (int64_t k = 0; k < p.stride; ++k) p.open[k] = k < p.columns && p.row_of[k] < 0 ? -1 : 0;
+    for (int f = 0; f < p.free_count; ++f) {
+      if (!augment(p, p.free_rows[f], cancelled)) return false;
+    }
+    for (int k = 0; k < p.columns; ++k) {
+      if (p.row_of[k] >= 0) p.column_of[p.row_of[k]] = k;
+    }
+    return true;
+  }
+
+  // Bids without epsilon: each leaves its row tight. Rows that tie for a taken column stay free.
+  static void reduce_rows(Problem& p) {
+    for (int k = 0; k < p.columns; ++k) p.row_of[k] = -1;
+    p.free_count = 0;
+    int64_t bids_left = int64_t{4} * p.rows;
+    for (int first = 0; first < p.rows; ++first) {
+      int i = first;
+      while (true) {
+        const TopTwo top = top_two(p.a + i * p.stride, p.price, p.stride);
+        const T raised = p.price[top.at] + (top.best - top.second);
+        const int32_t holder = p.row_of[top.at];
+        if (holder >= 0 && (!(raised > p.price[top.at]) || bids_left <= 0)) {
+          p.free_rows[p.free_count++] = i;
+          break;
+        }
+        p.price[top.at] = raised;
+        p.row_of[top.at] = i;
+        if (holder < 0) break;
+        i = holder;
+        --bids_left;
+      }
+    }
+    for (int k = 0; k < p.columns; ++k) {
+      if (p.row_of[k] >= 0) p.column_of[p.row_of[k]] = k;
+    }
+  }
+
+  // Dijkstra from one free row to the nearest free column over the reduced costs.
+  static bool augment(Problem& p, int start, const volatile uint8_t* cancelled) {
+    memcpy(p.path_price, p.price, sizeof(T) * static_cast<size_t>(p.stride));
+    for (int64_t k = 0; k < p.stride; ++k) p.distance[k] = infinity;
+    int passed = 0, i = start;
+    T length = 0;
+    int column;
+    while (true) {
+      if (*cancelled) return false;
+      const Nearest next = relax(p, i, length);
+      column = next.at;
+      const T at = next.distance;
+      if (p.row_of[column] < 0) {
+        length = at;
+        break;
+      }
+      p.passed[passed] = column;
+      p.passed_distance[passed++] = at;
+      p.distance[column] = infinity;
+      p.path_price[column] = infinity;
+      i = p.row_of[column];
+      // The distance to row i, so that relaxing adds its reduced costs A[i, column] - price - ....
+      length = at + (p.a[i * p.stride + column] - p.price[column]);
+    }
+    for (int n = 0; n < passed; ++n) {
+      // Rounding must never lower a price: where columns may stay free, bounds need it.
+      const T rise = length - p.passed_distance[n];
+      if (rise > 0) p.price[p.passed[n]] += rise;
+    }
+    p.open[column] = 0;
+    while (true) {
+      const int row = static_cast<int>(p.through[column]);
+      const int previous = row == start ? -1 : p.column_of[row];
+      p.row_of[column] = row;
+      p.column_of[row] = column;
+      if (row == start) return true;
+      column = previous;
+    }
+  }
+
+  // ---------------------------------------------------------------- certificate
+
+  static double upper_bound(const Problem& p) {
+    constexpr int wide = Bytes / static_cast<int>(sizeof(double));
+    using D = Simd<double, Bytes>;
+    double total = 0;
+    for (int k = 0; k < p.columns; ++k) total += static_cast<double>(p.price[k]);
+    for (int i = 0; i < p.rows; ++i) {
+      const T* const row = p.a + i * p.stride;
+      typename D::Vector best = D::all(-static_cast<double>(INFINITY));
+      for (int64_t k = 0; k < p.stride; k += wide) {
+        best = D::max(widen(row + k) - widen(p.price + k), best);
+      }
+      double most = best[0];
+      for (int l = 1; l < wide; ++l) most = best[l] > most ? best[l] : most;
+      total += most;
+    }
+    return ldexp(total, p.exponent);
+  }
+
+  static SEMRSM_INLINE typename Simd<double, Bytes>::Vector widen(const T* from) {
+    constexpr int wide = Bytes / static_cast<int>(sizeof(double));
+    typedef T Narrow __attribute__((vector_size(wide * sizeof(T))));
+    return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from),
+                                   typename Simd<double, Bytes>::Vector);
+  }
+
+  // ---------------------------------------------------------------- batches
+
+  static double value_of(const Problem& p, const T* from) {
+    double total = 0;
+    for (int i = 0; i < p.rows; ++i) {
+      if (p.column_of[i] < 0) continue;
+      total += static_cast<double>(
+          from[i * p.view.row_stride + p.column_of[i] * p.view.column_stride]);
+    }
+    return total;
+  }
+
+  // Writes the columns in the orientation that the caller gave; rows before `first` are not touched.
+  static void write_columns(const Problem& p, int32_t* to, int first) {
+    if (!p.view.turned) {
+      for (int i = first; i < p.rows; ++i) to[i] = p.column_of[i];
+      return;
+    }
+    for (int k = first; k < p.columns; ++k) to[k] = -1;
+    for (int i = first; i < p.rows; ++i) {
+      if (p.column_of[i] >= 0) to[p.column_of[i]] = i;
+    }
+  }
+
+  static MatrixView view_of(const Batch<T>& batch, int64_t matrix) {
+    return ::view_of(batch.rows[matrix], batch.columns[matrix], batch.row_stride,
+                     batch.column_stride);
+  }
+
+  static int64_t bytes_of_largest(const Batch<T>& batch) {
+    int64_t most = 0;
+    for (int64_t m = 0; m < batch.count; ++m) {
+      const MatrixView view = view_of(batch, m);
+      const int64_t bytes = bytes_of(view.rows, view.columns);
+      if (bytes > most) most = bytes;
+    }
+    return most;
+  }
+
+  static void clear(const MatrixView& view, double& value, double& bound, int32_t* assigned) {
+    value = bound = 0;
+    if (assigned == nullptr) return;
+    for (int i = 0; i < (view.turned ? view.columns : view.rows); ++i) assigned[i] = -1;
+  }
+
+  // A bid waits for its own loads and comparisons: a few matrices in turn fill those waits, as long as
+  // they stay in cache together.
+  static Outcome assign(const Batch<T>& batch, const Results& results) {
+    const int64_t bytes = bytes_of_largest(batch);
+    if (batch.count >= 4 && bytes <= 64 * 1024) return assign<4>(batch, results, bytes);
+    if (batch.count >= 2) return assign<2>(batch, results, bytes);
+    return assign<1>(batch, results, bytes);
+  }
+
+  template <int abreast>
+  static Outcome assign(const Batch<T>& batch, const Results& results, int64_t bytes) {
+    Outcome outcome = {Status::done, 0, 0};
+    Arena arenas[abreast];
+    Arena arena_for_doubles;
+    Problem problems[abreast];
+    int64_t next = 0;
+    int live = 0;
+    for (int n = 0; n < abreast; ++n) {
+      if (!arenas[n].reserve(bytes)) return {Status::out_of_memory, 0, 0};
+      problems[n].live =
+          begin_next(batch, results, problems[n], arenas[n], arena_for_doubles, next, outcome);
+      live += problems[n].live;
+    }
+    while (live > 0 && outcome.status == Status::done) {
+      bool waiting = false;
+      for (int n = 0; n < abreast; ++n) {
+        Problem& p = problems[n];
+        if (!p.live) continue;
+        bid(p);
+        waiting |= (p.free_count == 0) | (p.bids_left == 0);
+      }
+      if (!waiting) continue;
+      for (int n = 0; n < abreast; ++n) {
+        Problem& p = problems[n];
+        if (!p.live || (p.free_count > 0 && p.bids_left > 0)) continue;
+        if (*batch.cancelled) return {Status::cancelled, 0, 0};
+        if (next_phase(p)) continue;
+        conclude(batch, results, p, arena_for_doubles, outcome);
+        p.live = begin_next(batch, results, p, arenas[n], arena_for_doubles, next, outcome);
+        live -= !p.live;
+      }
+    }
+    return outcome;
+  }
+
+  // Takes matrices from the batch until one needs an auction; false when none is left.
+  static bool begin_next(const Batch<T>& batch, const Results& results, Problem& p, Arena& arena,
+                         Arena& arena_for_doubles, int64_t& next, Outcome& outcome) {
+    while (next < batch.count && outcome.status == Status::done) {
+      if (*batch.cancelled) {
+        outcome.status = Status::cancelled;
+        return false;
+      }
+      const int64_t m = next++;
+      const MatrixView view = view_of(batch, m);
+      if (view.rows == 0) {
+        clear(view, results.values[m], results.upper_bounds[m],
+              results.assigned ? results.assigned + batch.result_offsets[m] : nullptr);
+        continue;
+      }
+      (void)arena.reserve(0);
+      place(p, arena, view.rows, view.columns);
+      p.matrix = m;
+      if (!read(p, batch.data + batch.offsets[m], view)) {
+        outcome.status = Status::not_finite;
+        outcome.where = m;
+        return false;
+      }
+      start_prices(p);
+      if (p.rows == p.columns && p.smallest < p.largest) {
+        start_auction(p);
+        return true;
+      }
+      // Columns that stay free must keep the price zero, which an auction in phases does not promise.
+      conclude(batch, results, p, arena_for_doubles, outcome);
+    }
+    return false;
+  }
+
+  // Finishes one matrix and writes its results.
+  static void conclude(const Batch<T>& batch, const Results& results, Problem& p,
+                       Arena& arena_for_doubles, Outcome& outcome) {
+    const T* const from = batch.data + batch.offsets[p.matrix];
+    int32_t* const assigned =
+        results.assigned ? results.assigned + batch.result_offsets[p.matrix] : nullptr;
+    if (!finish(p, batch.cancelled)) {
+      outcome.status = Status::cancelled;
+      return;
+    }
+    double value = value_of(p, from);
+    double bound = upper_bound(p);
+    if constexpr (sizeof(T) < sizeof(double)) {
+      if (!(bound - value <= batch.tolerance * magnitude(value, bound))) {
+        ++outcome.resolved;
+        outcome.status = solve_in_double(p, from, batch.cancelled, arena_for_doubles, value, bound,
+                                         assigned);
+        if (outcome.status != Status::done) return;
+        results.values[p.matrix] = value;
+        results.upper_bounds[p.matrix] = bound;
+        return;
+      }
+    }
+    if (assigned) write_columns(p, assigned, 0);
+    results.values[p.matrix] = value;
+    results.upper_bounds[p.matrix] = bound > value ? bound : value;  // both are rounded sums
+  }
+
+  static double magnitude(double value, double bound) {
+    return fabs(value) > fabs(bound) ? fabs(value) : fabs(bound);
+  }
+
+  static Status solve_in_double(const Problem& p, const T* from, const volatile uint8_t* cancelled,
+                                Arena& arena, double& value, double& bound, int32_t* assigned) {
+    using D = Solver<double, Bytes>;
+    const int64_t count = static_cast<int64_t>(p.rows) * p.columns;
+    if (!arena.reserve(Arena::bytes<double>(count) + D::bytes_of(p.rows, p.columns))) {
+      return Status::out_of_memory;
+    }
+    double* const copy = arena.take<double>(count);
+    for (int i = 0; i < p.rows; ++i) {
+      for (int k = 0; k < p.columns; ++k) {
+        copy[static_cast<int64_t>(i) * p.columns + k] =
+            static_cast<double>(from[i * p.view.row_stride + k * p.view.column_stride]);
+      }
+    }
+    typename D::Problem q;
+    D::place(q, arena, p.rows, p.columns);
+    (void)D::read(q, copy, {p.rows, p.columns, p.columns, 1, p.view.turned});
+    D::start_prices(q);
+    if (p.rows == p.columns) {  // the prices found in float are nearly right
+      for (int k = 0; k < p.columns; ++k) {
+        q.price[k] = ldexp(static_cast<double>(p.price[k]), p.exponent - q.exponent);
+      }
+    }
+    if (!D::finish(q, cancelled)) return Status::cancelled;
+    value = D::value_of(q, copy);
+    bound = D::upper_bound(q);
+    bound = bound > value ? bound : value;
+    if (assigned) D::write_columns(q, assigned, 0);
+    return Status::done;
+  }
+
+  // ---------------------------------------------------------------- greedy
+
+  struct Ranked {
+    T best;
+    int32_t row;
+  };
+  static int compare(const void* left, const void* right) {  // descending; ties by row
+    const Ranked& a = *static_cast<const Ranked*>(left);
+    const Ranked& b = *static_cast<const Ranked*>(right);
+    if (a.best != b.best) return a.best > b.best ? -1 : 1;
+    return a.row < b.row ? -1 : 1;
+  }
+
+  // Rows in descending order of their best affinity, each taking its best free column. The first
+  // batch.taken rows and columns are left out of the matching, but not of the bound.
+  static Outcome greedy(const Batch<T>& batch, const Results& results) {
+    Arena arena;
+    const int64_t bytes = bytes_of_largest(batch);
+    for (int64_t m = 0; m < batch.count; ++m) {
+      if (*batch.cancelled) return {Status::cancelled, 0, 0};
+      const MatrixView view = view_of(batch, m);
+      int32_t* const assigned =
+          results.assigned ? results.assigned + batch.result_offsets[m] : nullptr;
+      if (view.rows == 0) {
+        clear(view, results.values[m], results.upper_bounds[m], assigned);
+        continue;
+      }
+      if (!arena.reserve(bytes + Arena::bytes<Ranked>(view.columns))) {
+        return {Status::out_of_memory, 0, 0};
+      }
+      Problem p;
+      place(p, arena, view.rows, view.columns);
+      Ranked* const ranked = arena.take<Ranked>(view.rows);
+      if (!read(p, batch.data + batch.offsets[m], view)) return {Status::not_finite, m, 0};
+      start_prices(p);
+      results.upper_bounds[m] = bound_of_maxima(p);
+
+      const int taken = batch.taken < view.rows ? static_cast<int>(batch.taken) : view.rows;
+      for (int k = 0; k < taken; ++k) p.price[k] = infinity;  // no one can afford it
+      for (int i = 0; i < taken; ++i) p.column_of[i] = -1;
+      for (int i = taken; i < view.rows; ++i) {
+        ranked[i] = {top_two(p.a + i * p.stride, p.price, p.stride).best, i};
+      }
+      qsort(ranked + taken, static_cast<size_t>(view.rows - taken), sizeof(Ranked), compare);
+      for (int n = taken; n < view.rows; ++n) {
+        const int i = ranked[n].row;
+        const int best = top_two(p.a + i * p.stride, p.price, p.stride).at;
+        p.column_of[i] = best;
+        p.price[best] = infinity;
+      }
+      results.values[m] = value_of(p, batch.data + batch.offsets[m]);
+      if (assigned) write_columns(p, assigned, taken);
+    }
+    return {Status::done, 0, 0};
+  }
+
+  // min(sum of row maxima, sum of column maxima): the dual bound at the prices zero, from each side.
+  static double bound_of_maxima(const Problem& p) {
+    double by_rows = 0, by_columns = 0;
+    for (int64_t k = 0; k < p.stride; ++k) p.distance[k] = -infinity;
+    for (int i = 0; i < p.rows; ++i) {
+      const T* const row = p.a + i * p.stride;
+      Vector most = S::all(-infinity);
+      for (int64_t k = 0; k < p.stride; k += lanes) {
+        const Vector value = S::load(row + k);
+        most = S::max(value, most);
+        S::store(p.distance + k, S::max(value, S::load(p.distance + k)));
+      }
+      T highest = most[0];
+      for (int l = 1; l < lanes; ++l) highest = most[l] > highest ? most[l] : highest;
+      by_rows += static_cast<double>(highest);
+    }
+    if (p.rows < p.columns) return ldexp(by_rows, p.exponent);  // some columns stay free
+    for (int k = 0; k < p.columns; ++k) by_columns += static_cast<double>(p.distance[k]);
+    return ldexp(by_rows < by_columns ? by_rows : by_columns, p.exponent);
+  }
+};
+
+// The table of one instruction set.
+template <int Bytes>
+semrsm::Kernels kernels_of(const char* name) {
+  return {name, Solver<float, Bytes>::assign, Solver<double, Bytes>::assign,
+          Solver<float, Bytes>::greedy, Solver<double, Bytes>::greedy};
+}
+
+}  // namespace

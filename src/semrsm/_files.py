@@ -1,0 +1,94 @@
+"""Result files: one ``.npz`` of plain arrays and one JSON text, written aside and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+
+    A failure or an interrupt inside the block leaves `path` as it was and no file behind.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to be written; its folder must exist.
+
+    Yields
+    ------
+    Path
+        Where to write, with the same suffix as `path`.
+
+    Raises
+    ------
+    InputError
+        If the folder of `path` does not exist.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(
+            f"path: expected a file in an existing folder; {str(target.parent)!r} is not one"
+        )
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
+    )
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        # mkstemp makes the file private; what is published follows the user's umask.
+        umask = os.umask(0)
+        os.umask(umask)
+        aside.chmod(0o666 & ~umask)
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def save_archive(
+    path: str | Path,
+    kind: str,
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+    facts: Mapping[str, Any],
+) -> Path:
+    """Write `arrays` and the JSON-able `facts` to ``path`` as a ``.npz`` marked with `kind`."""
+    target = Path(path)
+    if target.suffix != ".npz":
+        raise InputError(f"path: expected a name that ends in .npz; got {str(target)!r}")
+    header = json.dumps({"format": kind, **facts}, default=str)
+    with replacing(target) as aside, open(aside, "wb") as file:
+        np.savez_compressed(file, header=np.array(header), **arrays)  # type: ignore[arg-type]
+    return target
+
+
+def load_archive(
+    path: str | Path, kind: str
+) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    """Read what :func:`save_archive` wrote, refusing any other file by name."""
+    source = Path(path)
+    if not source.is_file():
+        raise InputError(f"path: expected a file; {str(source)!r} does not exist")
+    name = kind.partition("/")[0]
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        facts = json.loads(str(arrays.pop("header")))
+        found = facts.pop("format")
+    except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"path: expected a file written by {name}.save; {source} is not") from error
+    if found != kind:
+        raise InputError(f"path: expected a file of format {kind!r}; {source} holds {found!r}")
+    return arrays, facts

@@ -1,0 +1,38 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def kernels() -> list[str]: ...
+def assign(
+    data: NDArray[Any],
+    offsets: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    result_offsets: NDArray[np.int64],
+    row_stride: int,
+    column_stride: int,
+    tolerance: float,
+    taken: int,
+    cancelled: NDArray[np.uint8],
+    values: NDArray[np.float64],
+    upper_bounds: NDArray[np.float64],
+    assigned: NDArray[np.int32] | None,
+    kernels: str,
+) -> tuple[int, int, int]: ...
+def greedy(
+    data: NDArray[Any],
+    offsets: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    result_offsets: NDArray[np.int64],
+    row_stride: int,
+    column_stride: int,
+    tolerance: float,
+    taken: int,
+    cancelled: NDArray[np.uint8],
+    values: NDArray[np.float64],
+    upper_bounds: NDArray[np.float64],
+    assigned: NDArray[np.int32] | None,
+    kernels: str,
+) -> tuple[int, int, int]: ...

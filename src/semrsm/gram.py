@@ -1,0 +1,361 @@
+"""The matched Gram V and the squared norms: one matching per pair, from which every kernel follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import engine
+from ._files import load_archive, save_archive
+from ._version import __version__
+from ._workers import worker_count
+from .assignment import NotFiniteError, relative_gap
+from .errors import InputError
+from .kernels import Kernel, resolve_kernel
+from .matchers import Matcher, check_comparable, overflow_error, resolve_matcher
+from .plan import make_plan, memory_budget
+from .rsm import RSM
+from .tokens import Tokens, image_ids
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT = "semrsm.Gram/1"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Gram:
+    """The matched inner products of N row images and M column images.
+
+    Attributes
+    ----------
+    values : ndarray, shape (N, M), float64
+        V[i, j] = ⟨X_i, P Y_j⟩ under the matcher's matching P.
+    upper_bound : ndarray, shape (N, M), float64
+        No matching of the two images has a larger inner product: the certificate.
+    row_squared_norms, column_squared_norms : ndarray, shapes (N,) and (M,), float64
+        ‖X_i‖² and ‖Y_j‖² (Frobenius).
+    row_ids, column_ids : tuple of str
+        The names of the images.
+    matcher : str
+        The matcher's name.
+    dtype : numpy.dtype
+        What the inner products were computed in, float32 or float64.
+    is_symmetric : bool
+        True where one set of images was compared with itself.
+    provenance : mapping
+        Versions, shapes, the matcher with its options, the largest relative gap.
+
+    Notes
+    -----
+    V of the optimal matcher is symmetric, but it can be *indefinite*: a maximum of inner products
+    over permutations is no inner product. Methods that need a positive semi-definite matrix (some
+    uses of CKA, eigen-decompositions) must not assume it.
+    """
+
+    values: NDArray[np.float64]
+    upper_bound: NDArray[np.float64]
+    row_squared_norms: NDArray[np.float64]
+    column_squared_norms: NDArray[np.float64]
+    row_ids: tuple[str, ...]
+    column_ids: tuple[str, ...]
+    matcher: str
+    dtype: np.dtype[Any]
+    is_symmetric: bool
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        rows, columns = self.values.shape
+        return (
+            f"Gram({rows} x {columns}, matcher={self.matcher!r}, "
+            f"largest relative gap={self.largest_gap:.1e})"
+        )
+
+    @property
+    def largest_gap(self) -> float:
+        """The largest (upper bound − value) ÷ max(|value|, |upper bound|) of all pairs."""
+        return float(relative_gap(self.values, self.upper_bound).max())
+
+    def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str = "median") -> RSM:
+        """View the Gram through a kernel; nothing is matched again.
+
+        Parameters
+        ----------
+        kernel : str or Kernel, default "cosine"
+            ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
+        sigma : float or {"median", "released"}, default "median"
+            The bandwidth of the RBF kernel; see :class:`semrsm.kernels.RBF`.
+
+        Returns
+        -------
+        RSM
+
+        Raises
+        ------
+        InputError
+            If the kernel or sigma is not known.
+
+        Examples
+        --------
+        >>> import numpy as np, semrsm
+        >>> gram = semrsm.gram(np.random.default_rng(0).normal(size=(4, 9, 8)))
+        >>> gram.rsm("rbf", sigma=3.0)
+        RSM(4 x 4, kernel='rbf', matcher='optimal', sigma=3)
+        """
+        chosen = resolve_kernel(kernel, sigma)
+        values, bandwidth = chosen.view(self)
+        return RSM(
+            values=values,
+            row_ids=self.row_ids,
+            column_ids=self.column_ids,
+            kernel=chosen.name,
+            matcher=self.matcher,
+            sigma=bandwidth,
+            is_symmetric=self.is_symmetric,
+            provenance=self.provenance,
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the Gram to one ``.npz`` file, without pickle, aside and then renamed.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write; the suffix must be ``.npz``.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        InputError
+            If the suffix is another one or the folder does not exist.
+        """
+        return save_archive(
+            path,
+            FORMAT,
+            {
+                "values": self.values,
+                "upper_bound": self.upper_bound,
+                "row_squared_norms": self.row_squared_norms,
+                "column_squared_norms": self.column_squared_norms,
+                "row_ids": np.array(self.row_ids, dtype=np.str_),
+                "column_ids": np.array(self.column_ids, dtype=np.str_),
+            },
+            {
+                "matcher": self.matcher,
+                "dtype": self.dtype.name,
+                "is_symmetric": self.is_symmetric,
+                "provenance": dict(self.provenance),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Gram:
+        """Read a Gram that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            A ``.npz`` file.
+
+        Returns
+        -------
+        Gram
+
+        Raises
+        ------
+        InputError
+            If the file is missing or does not hold a Gram.
+        """
+        arrays, facts = load_archive(path, FORMAT)
+        ids = {name: tuple(arrays.pop(name).tolist()) for name in ("row_ids", "column_ids")}
+        dtype = np.dtype(facts.pop("dtype"))
+        return cls(**arrays, **ids, dtype=dtype, **facts)
+
+
+def gram(
+    x: Any,
+    y: Any = None,
+    *,
+    matcher: str | Matcher = "optimal",
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: engine.Progress | None = None,
+) -> Gram:
+    """Match every pair of images and return their matched inner products, each with its bound.
+
+    Parameters
+    ----------
+    x : array-like, torch.Tensor or list of arrays
+        N images: feature maps (N, C, H, W), tokens (N, T, D), or a list of (S_i, C) arrays of
+        unequal S. float16, bfloat16 and float32 are computed in float32, float64 in float64.
+        Memory maps, Zarr and HDF5 arrays are read in pieces and stay on disk.
+    y : like x, optional
+        M other images with the same number of channels; by default `x` against itself, of which
+        only the pairs i < j are matched.
+    matcher : str or Matcher, default "optimal"
+        ``"none"`` (spatio-semantic), ``"optimal"`` (semantic), ``"greedy"``, ``"topk-greedy"``,
+        ``"batch-optimal"``, or an object of :mod:`semrsm.matchers` with options.
+    ids, column_ids : sequence, optional
+        Names of the images of `x` and of `y`; their indices by default.
+    workers : int, optional
+        Threads; one for each available core by default. BLAS is held to one thread meanwhile.
+    memory : int or str, optional
+        The budget in bytes, or as ``"8GB"``, for what the call allocates; half of the machine's
+        memory by default.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in pairs, about ten times a second, from the calling
+        thread.
+
+    Returns
+    -------
+    Gram
+
+    Raises
+    ------
+    InputError
+        If an argument is not what it must be; nothing has been matched then.
+
+    Notes
+    -----
+    Of one image with itself the optimal matching is the identity, by Cauchy–Schwarz, so that
+    V(X, X) = ‖X‖² exactly. Upper bounds hold for the inner products as computed in the dtype of
+    the computation; their own rounding is about √C units in the last place.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> x = np.random.default_rng(0).normal(size=(3, 6, 8))
+    >>> moved = x[:, ::-1]          # the same concept vectors at other places
+    >>> found = semrsm.gram(x, moved)
+    >>> bool(np.allclose(found.values.diagonal(), found.row_squared_norms))
+    True
+    """
+    chosen = resolve_matcher(matcher)
+    threads = worker_count(workers)
+    budget = memory_budget(memory)
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
+    if y is None and column_ids is not None:
+        raise InputError("column_ids: expected None, since y was not given")
+    rows = Tokens(x, "x")
+    columns = None if y is None else Tokens(y, "y")
+    other = rows if columns is None else columns
+    check_comparable(rows, other, chosen, "x", "y")
+    names = image_ids(ids, rows.count, "ids")
+    column_names = names if y is None else image_ids(column_ids, other.count, "column_ids")
+
+    plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
+    values = np.zeros((rows.count, other.count))
+    upper_bound = np.zeros_like(values)
+    try:
+        engine.run(rows, columns, chosen, plan, values, upper_bound, progress)
+    except NotFiniteError:
+        raise overflow_error("x", "y") from None
+    exponent = rows.exponent + other.exponent
+    if exponent:
+        np.ldexp(values, exponent, out=values)
+        np.ldexp(upper_bound, exponent, out=upper_bound)
+    if columns is None:
+        for matrix in (values, upper_bound):
+            _mirror(matrix)
+            np.fill_diagonal(matrix, rows.squared_norms)
+    dtype = np.promote_types(rows.dtype, other.dtype)
+    return Gram(
+        values=values,
+        upper_bound=upper_bound,
+        row_squared_norms=rows.squared_norms,
+        column_squared_norms=other.squared_norms,
+        row_ids=names,
+        column_ids=column_names,
+        matcher=chosen.name,
+        dtype=dtype,
+        is_symmetric=columns is None,
+        provenance={
+            "semrsm": __version__,
+            "numpy": np.__version__,
+            "matcher": repr(chosen),
+            "images": list(values.shape),
+            "vectors": sorted({int(rows.sizes.max()), int(other.sizes.max())}),
+            "channels": rows.channels,
+            "dtype": dtype.name,
+        },
+    )
+
+
+def rsm(
+    x: Any,
+    y: Any = None,
+    *,
+    kernel: str | Kernel = "cosine",
+    matcher: str | Matcher = "optimal",
+    sigma: float | str = "median",
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: engine.Progress | None = None,
+) -> RSM:
+    """Compute the RSM of images: ``gram(...)`` seen through one kernel.
+
+    Ask for :func:`semrsm.gram` where several kernels are wanted: they share one matching.
+
+    Parameters
+    ----------
+    x, y, matcher, ids, column_ids, workers, memory, progress
+        As in :func:`semrsm.gram`.
+    kernel : str or Kernel, default "cosine"
+        ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
+    sigma : float or {"median", "released"}, default "median"
+        The bandwidth of the RBF kernel; see :class:`semrsm.kernels.RBF`.
+
+    Returns
+    -------
+    RSM
+        ``values`` (N, M) float64.
+
+    Raises
+    ------
+    InputError
+        If an argument is not what it must be.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> maps = np.random.default_rng(0).normal(size=(3, 8, 4, 4))      # (N, C, H, W)
+    >>> shifted = np.roll(maps, 1, axis=3)
+    >>> bool(np.allclose(semrsm.rsm(maps, shifted).values.diagonal(), 1))
+    True
+    >>> bool(semrsm.rsm(maps, shifted, matcher="none").values.diagonal().max() < 0.5)
+    True
+    """
+    chosen = resolve_kernel(kernel, sigma)
+    return gram(
+        x,
+        y,
+        matcher=matcher,
+        ids=ids,
+        column_ids=column_ids,
+        workers=workers,
+        memory=memory,
+        progress=progress,
+    ).rsm(chosen)
+
+
+def _mirror(matrix: NDArray[np.float64], block: int = 1024) -> None:
+    """Copy the upper triangle of a square matrix to the lower one, in place, block by block."""
+    for first in range(0, len(matrix), block):
+        last = first + block
+        corner = matrix[first:last, first:last]
+        lower = np.tril_indices_from(corner, k=-1)
+        corner[lower] = corner.T[lower]
+        matrix[last:, first:last] = matrix[first:last, last:].T

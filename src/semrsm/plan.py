@@ -1,0 +1,161 @@
+"""How the pairs are cut up, and how much memory that takes, decided before anything runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import InputError
+from .matchers import Matcher
+from .tokens import PIECE, Tokens
+
+#: The affinities of a tile should stay in cache between the product and the assignments.
+TILE_BYTES = 1 << 20
+
+#: Images on the side of a tile, at most.
+TILE_IMAGES = 64
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Panels of images that are in memory together, tiles of pairs inside them, and the memory.
+
+    Attributes
+    ----------
+    panel : int
+        Images of a panel; two panels (rows and columns) are in memory at a time.
+    tile_rows, tile_columns : int
+        Images on the sides of a tile of pairs.
+    workers : int
+        Threads.
+    pairs : int
+        Pairs to be matched.
+    peak_bytes : int
+        The projected peak of what is allocated: results, panels, and the buffers of the threads.
+    """
+
+    panel: int
+    tile_rows: int
+    tile_columns: int
+    workers: int
+    pairs: int
+    peak_bytes: int
+
+
+def make_plan(
+    x: Tokens, y: Tokens | None, matcher: Matcher, *, workers: int, memory: int, results: int
+) -> Plan:
+    """Cut the pairs of `x` (with `y`, or with itself) so that the work fits into `memory` bytes.
+
+    Parameters
+    ----------
+    x, y : Tokens
+        The inputs.
+    matcher : Matcher
+        Its affinity matrices set the size of a tile.
+    workers : int
+        Threads.
+    memory : int
+        The budget in bytes.
+    results : int
+        How many float64 matrices (N, M) the caller keeps.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        If even panels of single images do not fit; the message names the smallest budget that would.
+    """
+    other = x if y is None else y
+    pairs = x.count * (x.count - 1) // 2 if y is None else x.count * other.count
+    size, width = int(x.sizes.max()), int(other.sizes.max())
+    item = max(x.dtype.itemsize, other.dtype.itemsize)
+    one = matcher.product_side(size) * matcher.product_side(width) * item
+    side = int(np.sqrt(max(1, TILE_BYTES // one)))
+    # Enough tiles that no thread waits long for the last one.
+    tile_rows, tile_columns = (
+        max(1, min(side, TILE_IMAGES, -(-tokens.count // (3 * workers)) if workers > 1 else side))
+        for tokens in (x, other)
+    )
+
+    kept = results * x.count * other.count * 8
+    buffers = workers * (tile_rows * tile_columns * one + 4 * size * width * 8)
+    if matcher.product_side(2) == 1:  # features are widened for the products themselves
+        vector = size * x.channels * 8
+        buffers = workers * (tile_rows + tile_columns) * vector
+    image = max(size, width) * (x.channels * item * 2 + 24)  # converted or sorted: twice
+    in_place = x.in_place and other.in_place and matcher.prepare.__func__ is Matcher.prepare  # type: ignore[attr-defined]
+    if in_place:
+        image = 0
+    fixed = kept + buffers + PIECE
+    smallest = fixed + 2 * image
+    if memory < smallest:
+        raise InputError(
+            f"memory: expected at least {format_bytes(smallest)} for {x.count} x {other.count} "
+            f"images ({format_bytes(kept)} of it the results); got {format_bytes(memory)}"
+        )
+    most = max(x.count, other.count)
+    panel = most if image == 0 else min(most, (memory - fixed) // (2 * image))
+    if y is None and panel >= x.count:
+        panels = image * x.count  # rows and columns are one panel
+    else:
+        panels = 2 * image * panel
+    return Plan(
+        panel,
+        min(tile_rows, panel),
+        min(tile_columns, panel),
+        workers,
+        pairs,
+        fixed + panels,
+    )
+
+
+def memory_budget(memory: int | str | None) -> int:
+    """Return `memory` in bytes; half of what the machine has where it is None.
+
+    Raises
+    ------
+    InputError
+        If `memory` is neither a positive number of bytes nor text like ``"8 GB"`` or ``"500MiB"``
+        (units are powers of 1024).
+
+    Examples
+    --------
+    >>> memory_budget("2GB")
+    2147483648
+    """
+    if memory is None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    if isinstance(memory, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", memory.lower())
+        if found:
+            return int(float(found[1]) * _UNITS[found[2]])
+    elif isinstance(memory, (int, float, np.integer)) and not isinstance(memory, bool):
+        if memory > 0:
+            return int(memory)
+    raise InputError(
+        f"memory: expected a positive number of bytes, or text such as '8GB'; got {memory!r}"
+    )
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes as people read it, units being powers of 1024.
+
+    Examples
+    --------
+    >>> format_bytes(3 << 20)
+    '3.0 MB'
+    """
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1024:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TB"

@@ -1,0 +1,269 @@
+"""Every form of input turned into images of concept vectors; the checks of features live here.
+
+An image's response at one layer is a set of S concept vectors of C channels. Four forms are taken:
+feature maps ``(N, C, H, W)``, tokens ``(N, T, D)``, a list of ``(S_i, C)`` arrays of unequal S, and
+anything of the first two kinds that is sliced like an array (memory maps, Zarr, HDF5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._arrays import Array, compute_dtype, is_array, is_torch_tensor, to_numpy
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Features are read in pieces of about this many bytes.
+PIECE = 16 << 20
+
+#: Entries inside these limits are multiplied as they are; others are first scaled by a power of two,
+#: so that products neither overflow nor become denormal.
+_SAFE = {4: (1e-12, 1e15), 8: (1e-120, 1e120)}
+
+#: Larger entries would overflow when squared in float64.
+_LARGEST = 1e140
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The concept vectors of a few neighbouring images, in memory.
+
+    Attributes
+    ----------
+    vectors : ndarray, shape (sum of S, C), float32 or float64, contiguous
+        One image after the other.
+    starts : ndarray of int64, shape (n + 1,)
+        Image i holds the rows ``starts[i]:starts[i + 1]``.
+    order : ndarray of int64, shape (sum of S,), or None
+        Where each vector stood in its image, if a matcher has sorted them.
+    norms : ndarray of float64, shape (n, largest S), or None
+        The norms of the vectors in descending order, padded with zeros.
+    """
+
+    vectors: Array
+    starts: NDArray[np.int64]
+    order: NDArray[np.int64] | None = None
+    norms: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """S of each image, shape (n,)."""
+        return np.diff(self.starts)
+
+    def part(self, first: int, last: int) -> Block:
+        """Return the images ``first:last`` as views."""
+        starts = self.starts[first : last + 1]
+        rows = slice(starts[0], starts[-1])
+        return Block(
+            self.vectors[rows],
+            starts - starts[0],
+            None if self.order is None else self.order[rows],
+            None if self.norms is None else self.norms[first:last],
+        )
+
+    def image(self, i: int) -> Array:
+        """Return the concept vectors of image `i`, shape (S, C)."""
+        image: Array = self.vectors[self.starts[i] : self.starts[i + 1]]
+        return image
+
+
+class Tokens:
+    """N images of concept vectors, checked once and read on demand.
+
+    Parameters
+    ----------
+    x : array-like, torch.Tensor or sequence of arrays
+        ``(N, C, H, W)`` feature maps, ``(N, T, D)`` tokens, or a list of N arrays ``(S_i, C)``.
+    name : str
+        The argument's name, for errors.
+
+    Attributes
+    ----------
+    count, channels : int
+        N and C.
+    sizes : ndarray of int64, shape (N,)
+        S of each image.
+    dtype : numpy.dtype
+        What is computed in: float64 for float64 and integers, float32 for everything else.
+    squared_norms : ndarray of float64, shape (N,)
+        The squared Frobenius norm of each image.
+    exponent : int
+        :meth:`block` returns the features divided by two to this power; 0 for ordinary values.
+
+    Raises
+    ------
+    InputError
+        If `x` has another form, is empty, or holds NaN, infinite or huge values. The whole of `x`
+        is read once to find out, in pieces.
+    """
+
+    def __init__(self, x: Any, name: str = "x") -> None:
+        self._name = name
+        self._list: list[Array] | None = None
+        if is_torch_tensor(x) or not hasattr(x, "__getitem__"):
+            x = to_numpy(x, name)
+        if is_array(x):
+            self._open_array(x)
+        else:
+            self._open_list(x)
+        if self.count == 0:
+            raise InputError(f"{name}: expected at least one image; got none")
+        if self.channels == 0 or (self.sizes == 0).any():
+            raise InputError(
+                f"{name}: expected images with at least one vector of at least one channel; got "
+                f"shape {self._shape_text()}"
+            )
+        self.uniform = bool((self.sizes == self.sizes[0]).all())
+        self.exponent = 0
+        self._measure()
+
+    def _shape_text(self) -> str:
+        return str(self._array.shape if self._list is None else [a.shape for a in self._list[:3]])
+
+    def _open_array(self, x: Any) -> None:
+        shape = tuple(int(n) for n in x.shape)
+        if len(shape) not in (3, 4):
+            raise InputError(
+                f"{self._name}: expected feature maps (N, C, H, W), tokens (N, T, D) or a list of "
+                f"(S, C) arrays; got an array of shape {shape}"
+            )
+        dtype = to_numpy(x[:0], self._name).dtype  # also refuses what is not numbers
+        self._array = x
+        self._is_map = len(shape) == 4
+        self.dtype = compute_dtype(dtype)
+        self.count = shape[0]
+        self.channels = shape[1] if self._is_map else shape[2]
+        size = shape[2] * shape[3] if self._is_map else shape[1]
+        self.sizes = np.full(self.count, size, dtype=np.int64)
+        self.grid: tuple[int, int] | None = (shape[2], shape[3]) if self._is_map else None
+        #: Whether a block is a view of the caller's array, which costs no memory.
+        self.in_place = (
+            not self._is_map
+            and isinstance(x, np.ndarray)
+            and not isinstance(x, np.memmap)
+            and not isinstance(x.base, np.memmap)
+            and x.dtype == self.dtype
+            and x.flags.c_contiguous
+        )
+
+    def _open_list(self, x: Any) -> None:
+        try:
+            items = list(x)
+        except TypeError as error:
+            raise InputError(
+                f"{self._name}: expected an array or a list of arrays; got {type(x).__name__}"
+            ) from error
+        arrays = [to_numpy(item, f"{self._name}[{i}]") for i, item in enumerate(items)]
+        for i, array in enumerate(arrays):
+            if array.ndim != 2:
+                raise InputError(
+                    f"{self._name}[{i}]: expected an array (S, C) in a list of images; got shape "
+                    f"{array.shape}"
+                )
+            if array.shape[1] != arrays[0].shape[1]:
+                raise InputError(
+                    f"{self._name}[{i}]: expected {arrays[0].shape[1]} channels as in "
+                    f"{self._name}[0]; got shape {array.shape}"
+                )
+        self._list = arrays
+        wide = any(compute_dtype(a.dtype) == np.float64 for a in arrays)
+        self.dtype = np.dtype(np.float64 if wide else np.float32)
+        self.count = len(arrays)
+        self.channels = arrays[0].shape[1] if arrays else 0
+        self.sizes = np.array([len(a) for a in arrays], dtype=np.int64)
+        self.grid = None
+        self.in_place = False
+
+    def _measure(self) -> None:
+        """One pass over the data: finiteness, squared norms, the size of the entries."""
+        self.squared_norms = np.empty(self.count)
+        largest = 0.0
+        for first, last in self.pieces(PIECE):
+            block = self.block(first, last)
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums = np.einsum("sc,sc->s", block.vectors, block.vectors, dtype=np.float64)
+                norms = np.add.reduceat(sums, block.starts[:-1])
+            high = float(np.max(np.abs(block.vectors)))
+            if not high <= _LARGEST:  # also where it is NaN
+                self._refuse(block, first)
+            largest = max(largest, high)
+            self.squared_norms[first:last] = norms
+        low, high = _SAFE[self.dtype.itemsize]
+        if largest > 0 and not low < largest < high:
+            self.exponent = int(np.frexp(largest)[1])
+
+    def _refuse(self, block: Block, first: int) -> None:
+        for i in range(len(block)):
+            image = block.image(i)
+            bad = np.argwhere(~np.isfinite(image))
+            what = "NaN or infinity"
+            if not len(bad):
+                bad = np.argwhere(np.abs(image) > _LARGEST)
+                what = f"a value beyond ±{_LARGEST:g}"
+            if len(bad):
+                vector, channel = bad[0]
+                raise InputError(
+                    f"{self._name}: expected finite values; got {what} in image {first + i}, "
+                    f"vector {vector}, channel {channel}"
+                )
+
+    def pieces(self, size: int) -> Iterator[tuple[int, int]]:
+        """Yield ranges of images of about `size` bytes each."""
+        limit = max(1, size // (self.channels * self.dtype.itemsize))
+        first, vectors = 0, 0
+        for i, count in enumerate(self.sizes.tolist()):
+            if i > first and vectors + count > limit:
+                yield first, i
+                first, vectors = i, 0
+            vectors += count
+        yield first, self.count
+
+    def block(self, first: int, last: int) -> Block:
+        """Read the images ``first:last``.
+
+        Returns
+        -------
+        Block
+            In the compute dtype, divided by two to the power `exponent`.
+        """
+        if self._list is not None:
+            images = self._list[first:last]
+            vectors = np.concatenate(images, dtype=self.dtype, casting="same_kind")
+        else:
+            data = to_numpy(self._array[first:last], self._name)
+            if self._is_map:
+                data = data.reshape(len(data), self.channels, -1).transpose(0, 2, 1)
+            vectors = np.ascontiguousarray(data, dtype=self.dtype).reshape(-1, self.channels)
+        if self.exponent:
+            vectors = np.ldexp(vectors, -self.exponent)
+        starts = np.zeros(last - first + 1, dtype=np.int64)
+        np.cumsum(self.sizes[first:last], out=starts[1:])
+        return Block(vectors, starts)
+
+
+def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ...]:
+    """Return the ids of `count` images as distinct strings; the indices where none are given.
+
+    Raises
+    ------
+    InputError
+        If there are too few or too many, or two are the same.
+    """
+    if ids is None:
+        return tuple(str(i) for i in range(count))
+    names = tuple(str(i) for i in ids)
+    if len(names) != count:
+        raise InputError(f"{name}: expected {count} ids, one for each image; got {len(names)}")
+    if len(set(names)) != count:
+        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        raise InputError(f"{name}: expected distinct ids; got {twice!r} more than once")
+    return names
