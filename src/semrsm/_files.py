@@ -88,7 +88,9 @@ def load_archive(
         facts = json.loads(str(arrays.pop("header")))
         found = facts.pop("format")
     except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"path: expected a file written by {name}.save; {source} is not") from error
+        raise InputError(
+            f"path: expected a file written by {name}.save; {source} is not"
+        ) from error
     if found != kind:
         raise InputError(f"path: expected a file of format {kind!r}; {source} holds {found!r}")
     return arrays, facts

@@ -26,7 +26,7 @@ TOLERANCE = 1e-6
 SMALL = 1 << 18
 
 
-class Cancelled(Exception):  # noqa: N818  (not an error: somebody asked for it)
+class Cancelled(Exception):
     """The work was stopped because the caller asked for it."""
 
 
@@ -85,7 +85,9 @@ def relative_gap(value: ArrayLike, upper_bound: ArrayLike) -> NDArray[np.float64
     return gap
 
 
-def assign(affinity: Any, *, tolerance: float = TOLERANCE, workers: int | None = None) -> Assignment:
+def assign(
+    affinity: Any, *, tolerance: float = TOLERANCE, workers: int | None = None
+) -> Assignment:
     """Find the assignment of largest value in each matrix of a batch, and prove it.
 
     Parameters
@@ -135,8 +137,7 @@ def assign(affinity: Any, *, tolerance: float = TOLERANCE, workers: int | None =
     array = to_numpy(affinity, "affinity")
     if array.ndim < 2:
         raise InputError(
-            "affinity: expected an array of shape (..., S, T); got one of shape "
-            f"{array.shape}"
+            f"affinity: expected an array of shape (..., S, T); got one of shape {array.shape}"
         )
     if not tolerance >= 0:
         raise InputError(f"tolerance: expected a number >= 0; got {tolerance!r}")

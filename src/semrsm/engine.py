@@ -29,7 +29,8 @@ class Tile:
     """Images ``first_row:last_row`` against ``first_column:last_column``, counted in their panels.
 
     Where `above` is a number, only pairs with column + above > row are wanted: the strict upper
-    triangle of one set of images, `above` being the distance of the two panels.
+    triangle of one set of images where `above` is the distance of the two panels, and the triangle
+    with its diagonal where it is one more.
     """
 
     first_row: int
@@ -58,7 +59,10 @@ def run(
     upper_bounds: NDArray[np.float64],
     progress: Progress | None,
 ) -> None:
-    """Match all pairs of `x` and `y`, or the strict upper triangle of `x`, into the results.
+    """Match all pairs of `x` and `y`, or the upper triangle of `x`, into the results.
+
+    The diagonal is left out where the matcher is certain to match an image with itself by the
+    identity.
 
     Parameters
     ----------
@@ -114,7 +118,9 @@ def run(
                     at[2] += len(left)
 
         for first_row, first_column, rows, columns in _panels(x, y, matcher, plan, dtype):
-            above = first_column - first_row if y is None else None
+            above = None
+            if y is None:
+                above = first_column - first_row + (not matcher.identity_on_self)
             tiles = _tiles(len(rows), len(columns), plan, above)
             lock = threading.Lock()
             at = [first_row, first_column, 0]

@@ -1,4 +1,4 @@
-"""The matched Gram V and the squared norms: one matching per pair, from which every kernel follows."""
+"""The matched Gram V and the squared norms: every kernel follows from one matching per pair."""
 
 from __future__ import annotations
 
@@ -175,9 +175,16 @@ class Gram:
             If the file is missing or does not hold a Gram.
         """
         arrays, facts = load_archive(path, FORMAT)
-        ids = {name: tuple(arrays.pop(name).tolist()) for name in ("row_ids", "column_ids")}
-        dtype = np.dtype(facts.pop("dtype"))
-        return cls(**arrays, **ids, dtype=dtype, **facts)
+        return cls(
+            values=arrays["values"],
+            upper_bound=arrays["upper_bound"],
+            row_squared_norms=arrays["row_squared_norms"],
+            column_squared_norms=arrays["column_squared_norms"],
+            row_ids=tuple(arrays["row_ids"].tolist()),
+            column_ids=tuple(arrays["column_ids"].tolist()),
+            dtype=np.dtype(facts.pop("dtype")),
+            **facts,
+        )
 
 
 def gram(
@@ -268,7 +275,8 @@ def gram(
     if columns is None:
         for matrix in (values, upper_bound):
             _mirror(matrix)
-            np.fill_diagonal(matrix, rows.squared_norms)
+            if chosen.identity_on_self:
+                np.fill_diagonal(matrix, rows.squared_norms)
     dtype = np.promote_types(rows.dtype, other.dtype)
     return Gram(
         values=values,

@@ -169,9 +169,11 @@ def resolve_kernel(kernel: str | Kernel, sigma: float | str | None = None) -> Ke
             return RBF(sigma)
         found: Kernel = KERNELS[kernel]()
         return found
-    if isinstance(kernel, type) or not isinstance(kernel, Kernel):
+    if isinstance(kernel, type):
+        raise InputError(f"kernel: expected an object; got the class {kernel.__name__} itself")
+    if not isinstance(kernel, Kernel):
         raise InputError(
             "kernel: expected a name or an object with .name and .view(gram); got "
-            f"{type(kernel).__name__ if not isinstance(kernel, type) else kernel.__name__ + ' (the class itself)'}"
+            f"{type(kernel).__name__}"
         )
     return kernel

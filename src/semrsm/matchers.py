@@ -46,7 +46,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Matched:
-    """Values and bounds of P pairs: ``values``, ``upper_bounds`` (P,); ``columns`` (P, S) or None."""
+    """What comes back for P pairs: two arrays (P,), and the matchings (P, S) if they were kept."""
 
     values: NDArray[np.float64]
     upper_bounds: NDArray[np.float64]
@@ -65,9 +65,12 @@ class Matcher(ABC):
     identity_on_self : bool
         Whether an image is certain to be matched with itself by the identity, so that
         V(X, X) = ‖X‖² without solving.
+    copies_blocks : bool
+        Whether :meth:`prepare` needs memory for a sorted copy.
     """
 
     name: str
+    copies_blocks = False
     needs_equal_sizes = False
     identity_on_self = True
 
@@ -105,26 +108,26 @@ class Matcher(ABC):
         """
 
     def product_side(self, size: int) -> int:
-        """Return the side of the affinity matrix that an image of `size` vectors needs at a time."""
+        """Return the side of the affinity matrix that an image of `size` vectors needs."""
         return size
 
 
 def _sorted_by_norm(block: Block) -> Block:
     """Sort the vectors of each image by descending norm (ties by position)."""
-    norms = np.sqrt(np.einsum("sc,sc->s", block.vectors, block.vectors, dtype=np.float64))
-    image = np.repeat(np.arange(len(block)), block.sizes)
-    order = np.lexsort((-norms, image))
+    norms, order = _norms(block)
     return replace(
         block,
         vectors=block.vectors[order],
-        order=order - block.starts[image],
+        order=order - np.repeat(block.starts[:-1], block.sizes),
         norms=_padded(norms[order], block),
     )
 
 
-def _with_norms(block: Block) -> Block:
-    """Add the sorted norms to a block, its vectors staying where they are."""
-    return replace(block, norms=_sorted_by_norm(block).norms)
+def _norms(block: Block) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the norm of each vector, and the order that sorts those of each image downwards."""
+    norms = np.sqrt(np.einsum("sc,sc->s", block.vectors, block.vectors, dtype=np.float64))
+    image = np.repeat(np.arange(len(block)), block.sizes)
+    return norms, np.lexsort((-norms, image))
 
 
 def _padded(norms: NDArray[np.float64], block: Block) -> NDArray[np.float64]:
@@ -197,7 +200,8 @@ class NoMatch(Matcher):
 
     def prepare(self, block: Block) -> Block:
         """Add the sorted norms."""
-        return _with_norms(block)
+        norms, order = _norms(block)
+        return replace(block, norms=_padded(norms[order], block))
 
     def product_side(self, size: int) -> int:
         """Return 1: a pair needs one inner product."""
@@ -317,6 +321,7 @@ class TopKGreedy(Matcher):
     k: int = 256
 
     name = "topk-greedy"
+    copies_blocks = True
     identity_on_self = False
 
     def __post_init__(self) -> None:
@@ -375,6 +380,7 @@ class BatchOptimal(Matcher):
     window: int = 128
 
     name = "batch-optimal"
+    copies_blocks = True
 
     def __post_init__(self) -> None:
         _check_positive(self.window, "window")

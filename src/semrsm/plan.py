@@ -72,10 +72,12 @@ def make_plan(
     Raises
     ------
     InputError
-        If even panels of single images do not fit; the message names the smallest budget that would.
+        If even panels of single images do not fit; the message names the smallest budget that
+        would do.
     """
     other = x if y is None else y
-    pairs = x.count * (x.count - 1) // 2 if y is None else x.count * other.count
+    diagonal = 0 if matcher.identity_on_self else x.count
+    pairs = x.count * (x.count - 1) // 2 + diagonal if y is None else x.count * other.count
     size, width = int(x.sizes.max()), int(other.sizes.max())
     item = max(x.dtype.itemsize, other.dtype.itemsize)
     one = matcher.product_side(size) * matcher.product_side(width) * item
@@ -92,8 +94,7 @@ def make_plan(
         vector = size * x.channels * 8
         buffers = workers * (tile_rows + tile_columns) * vector
     image = max(size, width) * (x.channels * item * 2 + 24)  # converted or sorted: twice
-    in_place = x.in_place and other.in_place and matcher.prepare.__func__ is Matcher.prepare  # type: ignore[attr-defined]
-    if in_place:
+    if x.in_place and other.in_place and not matcher.copies_blocks:
         image = 0
     fixed = kept + buffers + PIECE
     smallest = fixed + 2 * image
@@ -104,10 +105,8 @@ def make_plan(
         )
     most = max(x.count, other.count)
     panel = most if image == 0 else min(most, (memory - fixed) // (2 * image))
-    if y is None and panel >= x.count:
-        panels = image * x.count  # rows and columns are one panel
-    else:
-        panels = 2 * image * panel
+    # Of one set of images that fits into one panel, rows and columns are the same panel.
+    panels = image * x.count if y is None and panel >= x.count else 2 * image * panel
     return Plan(
         panel,
         min(tile_rows, panel),
@@ -138,9 +137,8 @@ def memory_budget(memory: int | str | None) -> int:
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", memory.lower())
         if found:
             return int(float(found[1]) * _UNITS[found[2]])
-    elif isinstance(memory, (int, float, np.integer)) and not isinstance(memory, bool):
-        if memory > 0:
-            return int(memory)
+    elif isinstance(memory, (int, float, np.integer)) and memory > 0:
+        return int(memory)
     raise InputError(
         f"memory: expected a positive number of bytes, or text such as '8GB'; got {memory!r}"
     )

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: Features are read in pieces of about this many bytes.
 PIECE = 16 << 20
 
-#: Entries inside these limits are multiplied as they are; others are first scaled by a power of two,
-#: so that products neither overflow nor become denormal.
+#: Entries inside these limits are multiplied as they are; others are first scaled by a power of
+#: two, so that products neither overflow nor become denormal.
 _SAFE = {4: (1e-12, 1e15), 8: (1e-120, 1e120)}
 
 #: Larger entries would overflow when squared in float64.
