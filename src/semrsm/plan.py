@@ -13,7 +13,7 @@ from .matchers import Matcher
 from .tokens import PIECE, Tokens
 
 #: The affinities of a tile should stay in cache between the product and the assignments.
-TILE_BYTES = 1 << 20
+TILE_BYTES = 2 << 20
 
 #: Images on the side of a tile, at most.
 TILE_IMAGES = 64
