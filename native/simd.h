@@ -30,10 +30,12 @@ struct Simd {
   typedef Index Indices __attribute__((vector_size(Bytes)));
 
   static inline __attribute__((always_inline)) Vector load(const T* from) {
-    return *reinterpret_cast<const Vector*>(from);  // rows and prices are 64-byte aligned
+    // A matrix may lie anywhere; on aligned addresses the unaligned load is as fast.
+    typedef T Anywhere __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias));
+    return *reinterpret_cast<const Anywhere*>(from);
   }
   static inline __attribute__((always_inline)) void store(T* to, Vector value) {
-    *reinterpret_cast<Vector*>(to) = value;
+    *reinterpret_cast<Vector*>(to) = value;  // what is written is aligned
   }
   static inline __attribute__((always_inline)) Vector all(T value) { return value - Vector{}; }
   static inline __attribute__((always_inline)) Indices all_indices(Index value) {

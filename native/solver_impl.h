@@ -85,11 +85,14 @@ struct Solver {
   using Index = typename S::Index;
   using Indices = typename S::Indices;
   static constexpr int lanes = S::size;
+  static constexpr int worth_remembering = 400;  // columns; shorter rows are as fast to read again
   static constexpr T infinity = static_cast<T>(INFINITY);
 
   // Everything that one matrix needs while it is being solved.
   struct Problem {
-    T* a;              // (rows, stride), padded with -infinity
+    const T* a;        // row i starts at a + i * step; `stride` elements of it may be read
+    int64_t step;
+    T* copy;           // (rows, stride) room for a copy of the matrix, padded with -infinity
     T* price;          // (stride)
     int32_t* row_of;   // (columns) row that holds the column, or -1
     int32_t* column_of;  // (rows)
@@ -100,10 +103,14 @@ struct Solver {
     T* path_price;       // (stride) prices, infinite where the column has been passed
     int32_t* passed;     // (columns)
     T* passed_distance;  // (columns)
+    T* remembered;         // (rows, candidates) affinities of the columns that lead in their lanes
+    Index* remembered_at;  // (rows, candidates) those columns
+    T* others;             // (rows) the largest value of any other column when they were found
     int free_count;
     int rows, columns;
-    int64_t stride;  // elements between rows: whole vectors, and no multiple of a page
+    int64_t stride;  // the columns rounded up to whole vectors: the length of every array of columns
     T epsilon, last_epsilon;
+    bool remembers;
     int64_t bids_left;
     T smallest, largest;  // of the entries
     int exponent;         // the entries were divided by two to this power
@@ -112,20 +119,21 @@ struct Solver {
     bool live;
   };
 
-  static int64_t stride_of(int columns) {
-    int64_t stride = (columns + lanes - 1) / lanes * lanes;
-    if (stride * static_cast<int64_t>(sizeof(T)) % 2048 == 0) stride += 64 / sizeof(T);
-    return stride;
-  }
+  static int64_t stride_of(int columns) { return (columns + lanes - 1) / lanes * lanes; }
   static int64_t bytes_of(int rows, int columns) {
     const int64_t stride = stride_of(columns);
     return Arena::bytes<T>(stride * rows) + 3 * Arena::bytes<T>(stride) +
            2 * Arena::bytes<Index>(stride) + 2 * Arena::bytes<int32_t>(columns) +
-           2 * Arena::bytes<int32_t>(rows) + Arena::bytes<T>(columns);
+           2 * Arena::bytes<int32_t>(rows) + Arena::bytes<T>(columns) +
+           (columns <= worth_remembering ? 0 : bytes_to_remember(rows));
+  }
+  static int64_t bytes_to_remember(int rows) {
+    return Arena::bytes<T>(int64_t{rows} * candidates) +
+           Arena::bytes<Index>(int64_t{rows} * candidates) + Arena::bytes<T>(rows);
   }
   static void place(Problem& p, Arena& arena, int rows, int columns) {
     const int64_t stride = stride_of(columns);
-    p.a = arena.take<T>(stride * rows);
+    p.copy = arena.take<T>(stride * rows);
     p.price = arena.take<T>(stride);
     p.distance = arena.take<T>(stride);
     p.path_price = arena.take<T>(stride);
@@ -136,6 +144,12 @@ struct Solver {
     p.column_of = arena.take<int32_t>(rows);
     p.free_rows = arena.take<int32_t>(rows);
     p.passed_distance = arena.take<T>(columns);
+    p.remembers = columns > worth_remembering;
+    if (p.remembers) {
+      p.remembered = arena.take<T>(int64_t{rows} * candidates);
+      p.remembered_at = arena.take<Index>(int64_t{rows} * candidates);
+      p.others = arena.take<T>(rows);
+    }
   }
 
   // ---------------------------------------------------------------- the two inner loops
@@ -145,45 +159,124 @@ struct Solver {
     int at;
   };
 
-  // One pass over a row of A - price: the best value, where it stands, and the second best.
-  static SEMRSM_INLINE TopTwo top_two(const T* row, const T* price, int64_t width) {
-    constexpr int unroll = 2;  // two chains of dependent operations run side by side
-    Vector best[unroll], second[unroll];
-    Indices at[unroll];
-    for (int u = 0; u < unroll; ++u) {
-      best[u] = second[u] = S::all(-infinity);
-      at[u] = Indices{};
+  // Best and second best of A - price in each lane of a few vectors, and the columns of the best.
+  static constexpr int kept = 16 / lanes < 1 ? 1 : (16 / lanes > 4 ? 4 : 16 / lanes);
+  static constexpr int chains = kept < 2 ? 2 : kept;  // dependent operations that run side by side
+  static constexpr int candidates = kept * lanes;
+  struct Leaders {
+    Vector best[chains], second[chains];
+    Indices at[chains];
+  };
+
+  // One pass over a row of A - price.
+  static SEMRSM_INLINE Leaders scan_row(const T* row, const T* price, int64_t width) {
+    Leaders found;
+    for (int u = 0; u < chains; ++u) {
+      found.best[u] = found.second[u] = S::all(-infinity);
+      found.at[u] = Indices{};
     }
     Indices here = Indices{};
-    const auto step = [&](int u, int64_t k, Indices block) __attribute__((always_inline)) {
+    const auto step = [&](int u, int64_t k) __attribute__((always_inline)) {
       const Vector value = S::load(row + k) - S::load(price + k);
-      const Indices better = value > best[u];
-      second[u] = S::max(second[u], S::min(value, best[u]));
-      at[u] = better ? block : at[u];
-      best[u] = S::max(value, best[u]);
+      const Indices better = value > found.best[u];
+      found.second[u] = S::max(found.second[u], S::min(value, found.best[u]));
+      found.at[u] = better ? here : found.at[u];
+      found.best[u] = S::max(value, found.best[u]);
+      here += 1;
     };
     int64_t k = 0;
-    for (; k + unroll * lanes <= width; k += unroll * lanes) {
-      for (int u = 0; u < unroll; ++u) {
-        step(u, k + u * lanes, here);
-        here += 1;
-      }
+    for (; k + chains * lanes <= width; k += chains * lanes) {
+      for (int u = 0; u < chains; ++u) step(u, k + u * lanes);
     }
-    for (; k < width; k += lanes) {
-      step(0, k, here);
-      here += 1;
-    }
-    for (int u = 1; u < unroll; ++u) {
-      const Indices better = best[u] > best[0];
-      second[0] = S::max(S::max(second[0], second[u]), S::min(best[0], best[u]));
-      at[0] = better ? at[u] : at[0];
-      best[0] = S::max(best[u], best[0]);
+    for (int u = 0; u < chains - 1; ++u) {
+      if (k + u * lanes < width) step(u, k + u * lanes);
     }
     Indices lane;
     for (int l = 0; l < lanes; ++l) lane[l] = l;
-    Indices place = at[0] * lanes + lane;
-    reduce<lanes / 2>(best[0], second[0], place);
-    return {best[0][0], second[0][0], static_cast<int>(place[0])};
+    for (int u = 0; u < chains; ++u) found.at[u] = found.at[u] * lanes + lane;
+    return found;
+  }
+
+  // Merges the vectors from `Remaining` on into the ones before.
+  template <int Remaining>
+  static SEMRSM_INLINE void merge(Leaders& found) {
+    for (int u = Remaining; u < chains; ++u) {
+      const int into = u % Remaining;
+      const Indices better = found.best[u] > found.best[into];
+      found.second[into] = S::max(S::max(found.second[into], found.second[u]),
+                                  S::min(found.best[into], found.best[u]));
+      found.at[into] = better ? found.at[u] : found.at[into];
+      found.best[into] = S::max(found.best[u], found.best[into]);
+    }
+  }
+
+  static SEMRSM_INLINE TopTwo top_of(Leaders found) {
+    merge<1>(found);
+    reduce<lanes / 2>(found.best[0], found.second[0], found.at[0]);
+    return {found.best[0][0], found.second[0][0], static_cast<int>(found.at[0][0])};
+  }
+
+  static SEMRSM_INLINE TopTwo top_two(const T* row, const T* price, int64_t width) {
+    return top_of(scan_row(row, price, width));
+  }
+
+  // The same from memory, where that is enough: a scan leaves behind the best column of each lane and
+  // the largest value among all others. Prices only rise, so no other column can pass that value
+  // later; while the best remembered column stays above it, the row need not be read again. The
+  // second best is then at most too high, by which a bid gets more careful, never wrong.
+  static SEMRSM_INLINE TopTwo top_two_remembered(const Problem& p, int i) {
+    const T* const values = p.remembered + static_cast<int64_t>(i) * candidates;
+    const Index* const columns = p.remembered_at + static_cast<int64_t>(i) * candidates;
+    Leaders found;
+    for (int u = 0; u < chains; ++u) {
+      found.second[u] = found.best[u] = S::all(-infinity);
+      found.at[u] = Indices{};
+    }
+    for (int u = 0; u < kept; ++u) {
+      Vector price;
+      for (int l = 0; l < lanes; ++l) price[l] = p.price[columns[u * lanes + l]];
+      found.best[u] = S::load(values + u * lanes) - price;
+      found.at[u] = *reinterpret_cast<const Indices*>(columns + u * lanes);
+    }
+    TopTwo top = top_of(found);
+    const T others = p.others[i];
+    if (top.best > others) {
+      top.second = top.second > others ? top.second : others;
+      return top;
+    }
+    return top_two_and_remember(p, i);
+  }
+
+  static TopTwo top_two_and_remember(const Problem& p, int i) {
+    const T* const row = p.a + i * p.step;
+    T* const values = p.remembered + static_cast<int64_t>(i) * candidates;
+    Index* const columns = p.remembered_at + static_cast<int64_t>(i) * candidates;
+    Leaders found = scan_row(row, p.price, p.stride);
+    merge<kept>(found);
+    Vector others = found.second[0];
+    for (int u = 1; u < kept; ++u) others = S::max(others, found.second[u]);
+    T most = others[0];
+    for (int l = 1; l < lanes; ++l) most = others[l] > most ? others[l] : most;
+    p.others[i] = most;
+    for (int u = 0; u < kept; ++u) {
+      *reinterpret_cast<Indices*>(columns + u * lanes) = found.at[u];
+      for (int l = 0; l < lanes; ++l) values[u * lanes + l] = row[found.at[u][l]];
+    }
+    if constexpr (kept < chains) {
+      for (int u = kept; u < chains; ++u) {
+        found.best[u] = found.second[u] = S::all(-infinity);
+      }
+    }
+    return top_of(found);
+  }
+
+  template <bool Remembers>
+  static SEMRSM_INLINE TopTwo top_two_of(const Problem& p, int i) {
+    if constexpr (Remembers) {
+      return top_two_remembered(p, i);
+    } else {
+      return top_two(p.a + i * p.step, p.price, p.stride);
+    }
   }
 
   template <int Shift>
@@ -208,7 +301,7 @@ struct Solver {
   // Relaxes all distances through one row and finds the nearest column not yet passed, in one pass.
   // Among equals a free column wins: without that, ties lead through one taken column after another.
   static SEMRSM_INLINE Nearest relax(const Problem& p, int i, T length) {
-    const T* const row = p.a + i * p.stride;
+    const T* const row = p.a + i * p.step;
     const Vector base = S::all(length), far = S::all(infinity);
     const Indices source = S::all_indices(static_cast<Index>(i));
     Vector nearest = far, nearest_open = far;
@@ -251,41 +344,45 @@ struct Solver {
 
   // ---------------------------------------------------------------- reading a matrix
 
-  // Copies a matrix into its padded place; false where an entry is NaN or infinite.
+  // Points at a matrix of whole vectors where it lies, or copies it into its padded place; false where
+  // an entry is NaN or infinite.
   static bool read(Problem& p, const T* from, const MatrixView& view) {
     p.view = view;
     p.rows = view.rows;
     p.columns = view.columns;
     p.stride = stride_of(view.columns);
+    const bool in_place = view.column_stride == 1 && view.columns == p.stride;
+    p.a = in_place ? from : p.copy;
+    p.step = in_place ? view.row_stride : p.stride;
     T smallest = infinity, largest = -infinity, poison = 0;
-    if (view.column_stride == 1) {
-      for (int i = 0; i < view.rows; ++i) {
-        const T* source = from + i * view.row_stride;
-        T* const target = p.a + i * p.stride;
-        memcpy(target, source, sizeof(T) * static_cast<size_t>(view.columns));
+    if (view.column_stride != 1) copy_turned(p, from);
+    for (int i = 0; i < view.rows; ++i) {
+      T* const target = p.copy + i * p.stride;
+      if (view.column_stride == 1 && !in_place) {
+        memcpy(target, from + i * view.row_stride, sizeof(T) * static_cast<size_t>(view.columns));
+      }
+      if (!in_place) {
         for (int64_t k = view.columns; k < p.stride; ++k) target[k] = -infinity;
-        scan(target, view.columns, smallest, largest, poison);
       }
-    } else {
-      constexpr int block = 16;  // rows of the source per turn: its cache lines are used whole
-      for (int first = 0; first < view.rows; first += block) {
-        const int last = first + block < view.rows ? first + block : view.rows;
-        for (int k = 0; k < view.columns; ++k) {
-          const T* source = from + k * view.column_stride;
-          for (int i = first; i < last; ++i) p.a[i * p.stride + k] = source[i * view.row_stride];
-        }
-      }
-      for (int i = 0; i < view.rows; ++i) {
-        T* const target = p.a + i * p.stride;
-        for (int64_t k = view.columns; k < p.stride; ++k) target[k] = -infinity;
-        scan(target, view.columns, smallest, largest, poison);
-      }
+      scan(p.a + i * p.step, view.columns, smallest, largest, poison);
     }
     if (!(poison == 0)) return false;
     p.smallest = smallest;
     p.largest = largest;
     normalise(p);
     return true;
+  }
+
+  static void copy_turned(Problem& p, const T* from) {
+    const MatrixView& view = p.view;
+    constexpr int block = 16;  // rows of the source per turn: its cache lines are used whole
+    for (int first = 0; first < view.rows; first += block) {
+      const int last = first + block < view.rows ? first + block : view.rows;
+      for (int k = 0; k < view.columns; ++k) {
+        const T* source = from + k * view.column_stride;
+        for (int i = first; i < last; ++i) p.copy[i * p.stride + k] = source[i * view.row_stride];
+      }
+    }
   }
 
   // x - x is zero for a finite x and NaN for any other: `poison` stays zero while all are finite.
@@ -322,9 +419,12 @@ struct Solver {
     const T first = static_cast<T>(ldexp(1.0, -half));
     const T second = static_cast<T>(ldexp(1.0, half - p.exponent));
     for (int i = 0; i < p.rows; ++i) {
-      T* const row = p.a + i * p.stride;
-      for (int k = 0; k < p.columns; ++k) row[k] = row[k] * first * second;
+      const T* const row = p.a + i * p.step;
+      T* const target = p.copy + i * p.stride;
+      for (int k = 0; k < p.columns; ++k) target[k] = row[k] * first * second;
     }
+    p.a = p.copy;
+    p.step = p.stride;
     p.smallest = p.smallest * first * second;
     p.largest = p.largest * first * second;
   }
@@ -333,6 +433,14 @@ struct Solver {
 
   static void start_prices(Problem& p) {
     for (int64_t k = 0; k < p.stride; ++k) p.price[k] = 0;
+    if (p.remembers) forget(p);
+  }
+
+  // What is remembered holds while prices rise: new prices start with nothing.
+  static void forget(Problem& p) {
+    for (int i = 0; i < p.rows; ++i) p.others[i] = infinity;
+    memset(p.remembered, 0, sizeof(T) * static_cast<size_t>(p.rows) * candidates);
+    memset(p.remembered_at, 0, sizeof(Index) * static_cast<size_t>(p.rows) * candidates);
   }
 
   static void free_all(Problem& p) {
@@ -344,8 +452,8 @@ struct Solver {
   // The schedule was chosen by measurement on EfficientNet-Lite0 features: it is flat near here.
   static void start_auction(Problem& p) {
     const T range = p.largest - p.smallest;
-    p.epsilon = T(0.03) * range;
-    p.last_epsilon = (p.rows <= 256 ? T(2e-3) : T(2e-4)) * range;
+    p.epsilon = T(0.015) * range;
+    p.last_epsilon = T(0.0015) * range;
     start_phase(p);
   }
 
@@ -354,9 +462,10 @@ struct Solver {
     p.bids_left = int64_t{64} * p.rows;  // price wars are left to the augmenting paths
   }
 
+  template <bool Remembers>
   static SEMRSM_INLINE void bid(Problem& p) {
     const int i = p.free_rows[p.free_count - 1];
-    const TopTwo top = top_two(p.a + i * p.stride, p.price, p.stride);
+    const TopTwo top = top_two_of<Remembers>(p, i);
     p.price[top.at] += (top.best - top.second) + p.epsilon;
     const int32_t ousted = p.row_of[top.at];
     p.row_of[top.at] = i;
@@ -369,7 +478,7 @@ struct Solver {
   static bool next_phase(Problem& p) {
     const bool war = p.free_count > 0;
     if (war || p.epsilon <= p.last_epsilon) return false;
-    const T smaller = p.epsilon * T(0.12);
+    const T smaller = p.epsilon * T(0.1);
     p.epsilon = smaller > p.last_epsilon ? smaller : p.last_epsilon;
     start_phase(p);
     return true;
@@ -398,7 +507,7 @@ struct Solver {
     for (int first = 0; first < p.rows; ++first) {
       int i = first;
       while (true) {
-        const TopTwo top = top_two(p.a + i * p.stride, p.price, p.stride);
+        const TopTwo top = p.remembers ? top_two_of<true>(p, i) : top_two_of<false>(p, i);
         const T raised = p.price[top.at] + (top.best - top.second);
         const int32_t holder = p.row_of[top.at];
         if (holder >= 0 && (!(raised > p.price[top.at]) || bids_left <= 0)) {
@@ -439,7 +548,7 @@ struct Solver {
       p.path_price[column] = infinity;
       i = p.row_of[column];
       // The distance to row i, so that relaxing adds its reduced costs A[i, column] - price - ....
-      length = at + (p.a[i * p.stride + column] - p.price[column]);
+      length = at + (p.a[i * p.step + column] - p.price[column]);
     }
     for (int n = 0; n < passed; ++n) {
       // Rounding must never lower a price: where columns may stay free, bounds need it.
@@ -460,26 +569,50 @@ struct Solver {
   // ---------------------------------------------------------------- certificate
 
   static double upper_bound(const Problem& p) {
-    constexpr int wide = Bytes / static_cast<int>(sizeof(double));
-    using D = Simd<double, Bytes>;
     double total = 0;
     for (int k = 0; k < p.columns; ++k) total += static_cast<double>(p.price[k]);
     for (int i = 0; i < p.rows; ++i) {
-      const T* const row = p.a + i * p.stride;
-      typename D::Vector best = D::all(-static_cast<double>(INFINITY));
-      for (int64_t k = 0; k < p.stride; k += wide) {
-        best = D::max(widen(row + k) - widen(p.price + k), best);
-      }
-      double most = best[0];
-      for (int l = 1; l < wide; ++l) most = best[l] > most ? best[l] : most;
+      double most;
+      if (!(p.remembers && most_remembered(p, i, most))) most = most_of_row(p, i);
       total += most;
     }
     return ldexp(total, p.exponent);
   }
 
+  // max_k (A[i, k] - price_k) in float64.
+  static double most_of_row(const Problem& p, int i) {
+    constexpr int wide = Bytes / static_cast<int>(sizeof(double));
+    using D = Simd<double, Bytes>;
+    const T* const row = p.a + i * p.step;
+    typename D::Vector best = D::all(-static_cast<double>(INFINITY));
+    for (int64_t k = 0; k < p.stride; k += wide) {
+      best = D::max(widen(row + k) - widen(p.price + k), best);
+    }
+    double most = best[0];
+    for (int l = 1; l < wide; ++l) most = best[l] > most ? best[l] : most;
+    return most;
+  }
+
+  // The same without reading the row, where a remembered column certainly leads: the others had lower
+  // values when they were last read, by more than the rounding of those, and have only fallen since.
+  static bool most_remembered(const Problem& p, int i, double& most) {
+    const T* const values = p.remembered + static_cast<int64_t>(i) * candidates;
+    const Index* const columns = p.remembered_at + static_cast<int64_t>(i) * candidates;
+    most = -static_cast<double>(INFINITY);
+    for (int c = 0; c < candidates; ++c) {
+      const double value =
+          static_cast<double>(values[c]) - static_cast<double>(p.price[columns[c]]);
+      most = value > most ? value : most;
+    }
+    const double others = static_cast<double>(p.others[i]);
+    const double rounding = sizeof(T) == sizeof(float) ? FLT_EPSILON : DBL_EPSILON;
+    return most >= others + fabs(others) * rounding;
+  }
+
   static SEMRSM_INLINE typename Simd<double, Bytes>::Vector widen(const T* from) {
     constexpr int wide = Bytes / static_cast<int>(sizeof(double));
-    typedef T Narrow __attribute__((vector_size(wide * sizeof(T))));
+    typedef T Narrow
+        __attribute__((vector_size(wide * sizeof(T)), aligned(sizeof(T)), may_alias));
     return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from),
                                    typename Simd<double, Bytes>::Vector);
   }
@@ -533,12 +666,22 @@ struct Solver {
   // they stay in cache together.
   static Outcome assign(const Batch<T>& batch, const Results& results) {
     const int64_t bytes = bytes_of_largest(batch);
-    if (batch.count >= 4 && bytes <= 64 * 1024) return assign<4>(batch, results, bytes);
-    if (batch.count >= 2) return assign<2>(batch, results, bytes);
-    return assign<1>(batch, results, bytes);
+    int widest = 0;
+    for (int64_t m = 0; m < batch.count; ++m) {
+      const MatrixView view = view_of(batch, m);
+      if (view.columns > widest) widest = view.columns;
+    }
+    if (widest > worth_remembering) {
+      return batch.count >= 2 ? assign<2, true>(batch, results, bytes)
+                              : assign<1, true>(batch, results, bytes);
+    }
+    if (batch.count >= 4 && bytes <= 64 * 1024) return assign<4, false>(batch, results, bytes);
+    if (batch.count >= 2) return assign<2, false>(batch, results, bytes);
+    return assign<1, false>(batch, results, bytes);
   }
 
-  template <int abreast>
+  // `Remembers`: whether some matrix is large enough for that.
+  template <int abreast, bool Remembers>
   static Outcome assign(const Batch<T>& batch, const Results& results, int64_t bytes) {
     Outcome outcome = {Status::done, 0, 0};
     Arena arenas[abreast];
@@ -557,7 +700,11 @@ struct Solver {
       for (int n = 0; n < abreast; ++n) {
         Problem& p = problems[n];
         if (!p.live) continue;
-        bid(p);
+        if (Remembers && p.remembers) {
+          bid<true>(p);
+        } else {
+          bid<false>(p);
+        }
         waiting |= (p.free_count == 0) | (p.bids_left == 0);
       }
       if (!waiting) continue;
@@ -712,12 +859,12 @@ struct Solver {
       for (int k = 0; k < taken; ++k) p.price[k] = infinity;  // no one can afford it
       for (int i = 0; i < taken; ++i) p.column_of[i] = -1;
       for (int i = taken; i < view.rows; ++i) {
-        ranked[i] = {top_two(p.a + i * p.stride, p.price, p.stride).best, i};
+        ranked[i] = {top_two(p.a + i * p.step, p.price, p.stride).best, i};
       }
       qsort(ranked + taken, static_cast<size_t>(view.rows - taken), sizeof(Ranked), compare);
       for (int n = taken; n < view.rows; ++n) {
         const int i = ranked[n].row;
-        const int best = top_two(p.a + i * p.stride, p.price, p.stride).at;
+        const int best = top_two(p.a + i * p.step, p.price, p.stride).at;
         p.column_of[i] = best;
         p.price[best] = infinity;
       }
@@ -732,7 +879,7 @@ struct Solver {
     double by_rows = 0, by_columns = 0;
     for (int64_t k = 0; k < p.stride; ++k) p.distance[k] = -infinity;
     for (int i = 0; i < p.rows; ++i) {
-      const T* const row = p.a + i * p.stride;
+      const T* const row = p.a + i * p.step;
       Vector most = S::all(-infinity);
       for (int64_t k = 0; k < p.stride; k += lanes) {
         const Vector value = S::load(row + k);

@@ -38,7 +38,10 @@ class Workspace:
         """Return ``left @ right.T``, shape (len(left), len(right)); valid until the next call."""
         size = len(left) * len(right)
         if self._buffer.size < size or self._buffer.dtype != left.dtype:
-            self._buffer = np.empty(size, dtype=left.dtype)
+            # The solver reads rows where they lie: on cache lines, if the buffer starts on one.
+            raw = np.empty(size * left.itemsize + 64, dtype=np.uint8)
+            first = -raw.ctypes.data % 64
+            self._buffer = raw[first : first + size * left.itemsize].view(left.dtype)
         out = self._buffer[:size].reshape(len(left), len(right))
         with self._guard:
             return np.matmul(left, right.T, out=out)

@@ -12,11 +12,15 @@ from .errors import InputError
 from .matchers import Matcher
 from .tokens import PIECE, Tokens
 
-#: The affinities of a tile should stay in cache between the product and the assignments.
-TILE_BYTES = 2 << 20
+#: Concept vectors on the side of a tile: enough for a product at full speed, few enough that its
+#: affinities (about a megabyte) stay in cache until the assignments have read them.
+TILE_VECTORS = 576
 
 #: Images on the side of a tile, at most.
 TILE_IMAGES = 64
+
+#: Tiles on the side of the matrix for each thread, at least: none waits long for the last one.
+TILES_PER_WORKER = 4
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -81,12 +85,8 @@ def make_plan(
     size, width = int(x.sizes.max()), int(other.sizes.max())
     item = max(x.dtype.itemsize, other.dtype.itemsize)
     one = matcher.product_side(size) * matcher.product_side(width) * item
-    side = int(np.sqrt(max(1, TILE_BYTES // one)))
-    # Enough tiles that no thread waits long for the last one.
-    tile_rows, tile_columns = (
-        max(1, min(side, TILE_IMAGES, -(-tokens.count // (3 * workers)) if workers > 1 else side))
-        for tokens in (x, other)
-    )
+    tile_rows = _tile_side(matcher.product_side(size), x.count, workers)
+    tile_columns = _tile_side(matcher.product_side(width), other.count, workers)
 
     kept = results * x.count * other.count * 8
     buffers = workers * (tile_rows * tile_columns * one + 4 * size * width * 8)
@@ -115,6 +115,14 @@ def make_plan(
         pairs,
         fixed + panels,
     )
+
+
+def _tile_side(vectors: int, images: int, workers: int) -> int:
+    """Return how many images of `vectors` concept vectors stand on one side of a tile."""
+    side = min(TILE_IMAGES, round(TILE_VECTORS / vectors))
+    if workers > 1:
+        side = min(side, -(-images // (TILES_PER_WORKER * workers)))
+    return max(1, side)
 
 
 def memory_budget(memory: int | str | None) -> int:
