@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,18 @@ def write_json(path: Path, facts: Mapping[str, Any]) -> None:
     with replacing(path) as aside:
         text = json.dumps(dict(facts), indent=2, default=plain, ensure_ascii=False)
         aside.write_text(text + "\n", encoding="utf-8")
+
+
+def write_figures(folder: Path, figures: Mapping[str, Callable[[], Any]]) -> None:
+    """Draw each figure, write it as ``<name>.png``, and let it go."""
+    from matplotlib import pyplot
+
+    for name, draw in figures.items():
+        figure = draw()
+        try:
+            figure.savefig(folder / f"{name}.png", dpi=150)
+        finally:
+            pyplot.close(figure)
 
 
 def versions() -> dict[str, str]:

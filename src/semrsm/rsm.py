@@ -143,7 +143,7 @@ class RSM:
             If xarray is not installed.
         """
         xarray = require("xarray", extra="bridges", purpose="to_xarray()")
-        attributes = {
+        attributes: dict[str, Any] = {
             "kernel": self.kernel,
             "matcher": self.matcher,
             "provenance": json.dumps(dict(self.provenance), default=str),

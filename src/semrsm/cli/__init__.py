@@ -1,0 +1,84 @@
+"""The command ``semrsm``: a thin layer over the library, one module for each subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from .._version import __version__
+from ..errors import SemrsmError
+from . import demo, extract, info, report, rsm
+
+COMMANDS = (extract, rsm, report, info, demo)
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """End with one line and status 2: usage is what --help is for."""
+        self.exit(USAGE_ERROR, f"{self.prog}: error: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    top = _Parser(
+        prog="semrsm",
+        description=(
+            "Representational similarity matrices that see what is in an image, not where: exact, "
+            "certified, at the cost of a matrix product."
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=(
+            "examples:\n"
+            "  semrsm demo --out semrsm-demo\n"
+            "  semrsm rsm photos/ --out results/\n"
+            "  semrsm extract photos/ --out features.npz\n"
+            "  semrsm rsm features.npz --kernel cosine rbf --out results/\n"
+            "  semrsm report results/ --images photos/ --out report.html"
+        ),
+    )
+    top.add_argument("--version", action="version", version=f"semrsm {__version__}")
+    subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(subparsers)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows ``semrsm``; ``sys.argv`` by default.
+
+    Returns
+    -------
+    int
+        0 on success, 2 on bad input, 130 after Ctrl-C.
+    """
+    chosen = parser().parse_args(arguments)
+    name = f"semrsm {chosen.command}"
+
+    def one_line(message: object, *_: object, **__: object) -> None:
+        print(f"{name}: warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = one_line
+        try:
+            chosen.run(chosen)
+        except SemrsmError as error:
+            print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+            return USAGE_ERROR
+        except OSError as error:  # a full disk, a folder that may not be written
+            print(f"{name}: error: {error}", file=sys.stderr)
+            return USAGE_ERROR
+        except KeyboardInterrupt:
+            print(f"{name}: interrupted", file=sys.stderr)
+            return INTERRUPTED
+    return 0

@@ -1,0 +1,7 @@
+"""``python -m semrsm.cli``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

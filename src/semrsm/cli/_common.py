@@ -1,0 +1,151 @@
+"""What several subcommands share: options, progress bars, output."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, require
+
+if TYPE_CHECKING:
+    from ..features import Features
+
+Progress = Callable[[int, int], None]
+
+
+def add_command(
+    subparsers: Any, name: str, run: Callable[[argparse.Namespace], None], text: str, examples: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand whose help ends with examples."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"examples:\n{examples}",
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print facts as JSON on stdout")
+    return parser
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of feature extraction."""
+    group = parser.add_argument_group("features")
+    group.add_argument(
+        "--model", default="efficientnet-lite0", help="the network (default: %(default)s)"
+    )
+    group.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="LAYER",
+        help="names or globs of layers, as the network's named_modules() has them (default: the "
+        "network's recommended ones)",
+    )
+    group.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
+    group.add_argument("--device", help="cpu, cuda, mps … (default: where the network is)")
+    group.add_argument(
+        "--prefix-tokens",
+        default="auto",
+        help="tokens that stand for no place (class, registers) and are dropped: a number, 'keep' "
+        "or 'auto' (default: %(default)s)",
+    )
+
+
+def add_matching_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the matching engine."""
+    group = parser.add_argument_group("engine")
+    group.add_argument("--workers", type=int, help="threads (default: one for each core)")
+    group.add_argument("--memory", help="budget such as 4GB (default: half of the machine's)")
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add --out and --overwrite for a folder."""
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where to write")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the folder if it has files in it"
+    )
+
+
+def prefix_tokens(text: str) -> int | str:
+    """Return the value of --prefix-tokens."""
+    return int(text) if text.isdigit() else text
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, unit: str, *, quiet: bool) -> Iterator[Progress | None]:
+    """Yield a progress callback that draws a bar on stderr, or None where nobody looks at it."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    rich = require("rich.progress", extra="cli", purpose="The progress bar")
+    from rich.console import Console
+
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.TextColumn(f"{{task.completed:,}} of {{task.total:,}} {unit}"),
+        rich.TimeRemainingColumn(),
+    )
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=1)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def emit(facts: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
+    """Print facts for machines, or lines for people."""
+    if as_json:
+        print(json.dumps(facts, indent=2, default=_plain, ensure_ascii=False))
+    else:
+        print("\n".join(lines))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def table_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+    """Return rows as aligned text; floats with four digits."""
+
+    def text(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    cells = [[column.replace("_", " ") for column in columns]]
+    cells += [[text(row[column]) for column in columns] for row in rows]
+    widths = [max(len(line[k]) for line in cells) for k in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def features_of(arguments: argparse.Namespace) -> Features:
+    """Return the features of ``arguments.source``: extracted from photos, or read from a file."""
+    from ..features import extract, load_features
+
+    source = Path(arguments.source)
+    if not source.exists():
+        raise InputError(
+            f"source: expected a folder of photographs or a file of features; {str(source)!r} "
+            "does not exist"
+        )
+    if source.is_dir():
+        with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
+            return extract(
+                arguments.model,
+                source,
+                layers=arguments.layers,
+                batch_size=arguments.batch_size,
+                device=arguments.device,
+                prefix_tokens=prefix_tokens(arguments.prefix_tokens),
+                progress=progress,
+            )
+    found = load_features(source)
+    return found if arguments.layers is None else found.select(arguments.layers)

@@ -1,0 +1,139 @@
+"""``semrsm info``: what a file or folder holds, or what this installation can do."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _native
+from .._version import __version__
+from .._workers import worker_count
+from ..errors import InputError
+from ._common import add_command, emit
+
+#: Optional packages, and what they are for.
+OPTIONAL = {
+    "threadpoolctl": "BLAS held to one thread",
+    "torch": "feature extraction",
+    "PIL": "photographs",
+    "safetensors": ".safetensors files",
+    "efficientnet_lite_pytorch": "the default network",
+    "matplotlib": "figures",
+    "rich": "progress bars",
+    "xarray": "to_xarray()",
+    "rsatoolbox": "to_rsatoolbox()",
+    "skimage": "the photographs of the demo",
+}
+
+
+def add(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        subparsers,
+        "info",
+        run,
+        "say what a file or folder of semrsm holds, or what this installation can do",
+        "  semrsm info\n  semrsm info features.npz\n  semrsm info results/",
+    )
+    parser.add_argument("path", nargs="?", type=Path, help="features, an RSM, a Gram, or results")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand."""
+    facts = installation() if arguments.path is None else describe(arguments.path)
+    emit(facts, _lines(facts), as_json=arguments.json)
+
+
+def installation() -> dict[str, Any]:
+    """Return what this installation is and can do."""
+    return {
+        "semrsm": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "processor": platform.machine(),
+        "cores": worker_count(None),
+        "kernels": list(_native.kernels()),
+        "optional": {
+            f"{name} ({purpose})": importlib.util.find_spec(name) is not None
+            for name, purpose in OPTIONAL.items()
+        },
+    }
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what a file or folder holds.
+
+    Raises
+    ------
+    InputError
+        If it is nothing that semrsm knows.
+    """
+    from ..features import load_features
+    from ..gram import Gram
+    from ..results import Results
+    from ..rsm import RSM
+
+    if path.is_dir():
+        results = Results.read(path)
+        return {
+            "kind": "results",
+            "layers": results.layers,
+            "matchers": results.matchers,
+            "kernels": list(results.kernels),
+            "images": results.facts.get("images"),
+            "largest relative gap of the optimal matcher": max(
+                (g.largest_gap for (_, m), g in results.grams.items() if m == "optimal"),
+                default=None,
+            ),
+        }
+    if not path.is_file():
+        raise InputError(f"path: expected a file or folder; {str(path)!r} does not exist")
+    if path.suffix == ".npz":
+        for kind in (RSM, Gram):
+            try:
+                found = kind.load(path)
+            except InputError:
+                continue
+            return {
+                "kind": kind.__name__,
+                "summary": repr(found),
+                "row ids": _some(found.row_ids),
+                "column ids": _some(found.column_ids),
+                "provenance": dict(found.provenance),
+            }
+    features = load_features(path)
+    return {
+        "kind": "features",
+        "images": len(features.ids),
+        "ids": _some(features.ids),
+        "layers": {
+            layer: f"{' x '.join(map(str, features[layer].shape[1:]))} {features[layer].dtype}"
+            for layer in features
+        },
+        "logits": features.logits is not None,
+        "provenance": dict(features.provenance),
+    }
+
+
+def _some(ids: tuple[str, ...]) -> str:
+    return ", ".join(ids[:5]) + (f", … ({len(ids)} in all)" if len(ids) > 5 else "")
+
+
+def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            lines.append(f"{indent}{key}:")
+            lines += _lines(value, indent + "  ")
+        else:
+            if isinstance(value, bool):
+                value = "yes" if value else "no"
+            elif isinstance(value, list):
+                value = ", ".join(map(str, value))
+            lines.append(f"{indent}{key}: {value}")
+    return lines

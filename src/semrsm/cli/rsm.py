@@ -1,0 +1,137 @@
+"""``semrsm rsm``: from photographs or features to RSMs, figures and a report."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from .._outputs import check_new_folder, write_figures
+from ..gram import gram
+from ..kernels import KERNELS, SIGMA_RULES, resolve_kernel
+from ..matchers import MATCHERS
+from ..plan import memory_budget
+from ..results import Results
+from ._common import (
+    add_command,
+    add_matching_options,
+    add_model_options,
+    add_output_options,
+    emit,
+    features_of,
+    progress_bar,
+    table_lines,
+)
+
+
+def add(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        subparsers,
+        "rsm",
+        run,
+        "compute spatio-semantic and semantic RSMs of photographs or of saved features",
+        "  semrsm rsm photos/ --out results/\n"
+        "  semrsm rsm photos/ --layers _blocks.10 _blocks.15 --kernel cosine rbf --out results/\n"
+        "  semrsm rsm features.npy --matcher optimal --memory 4GB --out results/",
+    )
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="a folder of photographs, or features in a .npy, .npz or .safetensors file",
+    )
+    parser.add_argument(
+        "--kernel", nargs="+", default=["cosine"], choices=list(KERNELS), help="(default: cosine)"
+    )
+    parser.add_argument(
+        "--matcher",
+        nargs="+",
+        default=["none", "optimal"],
+        choices=list(MATCHERS),
+        help="'none' gives the spatio-semantic RSM, 'optimal' the semantic one (default: both)",
+    )
+    parser.add_argument(
+        "--sigma",
+        default="median",
+        help=f"bandwidth of the RBF kernel: a number, or {' or '.join(SIGMA_RULES)} "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--no-figures", action="store_true", help="no figures and no report")
+    add_model_options(parser)
+    add_matching_options(parser)
+    add_output_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand."""
+    # Everything that can be wrong with the command is found before any work is done.
+    try:
+        sigma: float | str = float(arguments.sigma)
+    except ValueError:
+        sigma = arguments.sigma
+    resolve_kernel("rbf", sigma)
+    memory_budget(arguments.memory)
+    check_new_folder(arguments.out, overwrite=arguments.overwrite)
+
+    features = features_of(arguments)
+    grams = {}
+    for layer in features:
+        for matcher in arguments.matcher:
+            title = f"{layer}, {matcher}"
+            with progress_bar(title, "pairs", quiet=arguments.json) as progress:
+                grams[layer, matcher] = gram(
+                    features[layer],
+                    matcher=matcher,
+                    ids=features.ids,
+                    workers=arguments.workers,
+                    memory=arguments.memory,
+                    progress=progress,
+                )
+    results = Results(
+        grams=grams,
+        kernels=tuple(arguments.kernel),
+        sigma=sigma,
+        grids={
+            layer: (features[layer].shape[2], features[layer].shape[3])
+            for layer in features
+            if features[layer].ndim == 4
+        },
+        facts={
+            "source": arguments.source.name,
+            "images": len(features.ids),
+            "command": shlex.join(["semrsm", *sys.argv[1:]]),
+            "features": dict(features.provenance),
+        },
+    )
+    from_photos = arguments.source.is_dir()
+
+    def extra(folder: Path) -> None:
+        if from_photos:
+            features.save(folder / "features.npz")
+        if not arguments.no_figures:
+            from ..report import figures_of, match_figure, write_results_report
+
+            images = arguments.source if from_photos else None
+            figures = figures_of(results)
+            overlay = match_figure(results, features, images) if images else None
+            if overlay is not None:
+                figures["match"] = overlay[0]
+            (folder / "figures").mkdir()
+            write_figures(folder / "figures", figures)
+            write_results_report(results, folder / "report.html", features=features, images=images)
+
+    results.write(arguments.out, overwrite=arguments.overwrite, extra=extra)
+    table = results.table()
+    emit(
+        {"out": str(arguments.out), "images": len(features.ids), "table": table},
+        [
+            *table_lines(
+                table, ["layer", "grid", "matcher", "kernel", "median", "highest", "largest_gap"]
+            ),
+            f"written to {arguments.out}",
+        ],
+        as_json=arguments.json,
+    )

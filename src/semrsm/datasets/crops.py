@@ -1,0 +1,79 @@
+"""Overlapping crops of photographs: the same scene, moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class ShiftedCrops:
+    """Square crops of each photograph, the later ones moved along its longer side.
+
+    The crop is as large as the photograph allows with the largest shift still inside it.
+
+    Parameters
+    ----------
+    photos : sequence of (str, PIL.Image.Image)
+        Names and photographs.
+    shifts : sequence of float
+        How far each crop is moved, in units of the crop's side: 0 is the first, 0.5 shares half of
+        its area with it.
+    size : int
+        The side to which crops are resized, in pixels.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        ``"name +1/4"`` and the like, all crops of one photograph together.
+    groups : tuple of str
+        The photograph of each crop.
+    crop_shifts : tuple of float
+        The shift of each crop.
+
+    Raises
+    ------
+    InputError
+        If there are no photographs, or a shift is negative or repeated.
+    """
+
+    def __init__(
+        self, photos: Sequence[tuple[str, Image]], shifts: Sequence[float], size: int = 224
+    ) -> None:
+        if len(photos) == 0:
+            raise InputError("images: expected at least one photograph; got none")
+        if len(shifts) < 2 or min(shifts) < 0 or len(set(shifts)) < len(shifts):
+            raise InputError(
+                f"shifts: expected two or more different numbers >= 0; got {list(shifts)}"
+            )
+        self._photos = list(photos)
+        self._shifts = [float(shift) for shift in shifts]
+        self._size = size
+        self.ids = tuple(f"{name} +{_text(s)}" for name, _ in photos for s in self._shifts)
+        self.groups = tuple(name for name, _ in photos for _ in self._shifts)
+        self.crop_shifts = tuple(s for _ in photos for s in self._shifts)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Image:
+        photo = self._photos[index // len(self._shifts)][1]
+        shift = self._shifts[index % len(self._shifts)]
+        width, height = photo.size
+        short, long = min(width, height), max(width, height)
+        side = min(short, int(long / (1 + max(self._shifts))))
+        # The track of the crop is centred, so that what it shows is not only a border.
+        along = round((long - side * (1 + max(self._shifts))) / 2 + shift * side)
+        across = (short - side) // 2
+        left, top = (along, across) if width >= height else (across, along)
+        box = (left, top, left + side, top + side)
+        return photo.crop(box).resize((self._size, self._size), 3)  # 3: bicubic
+
+
+def _text(shift: float) -> str:
+    return str(Fraction(shift).limit_denominator(64))

@@ -1,0 +1,96 @@
+"""Opening one image file of any kind as an upright RGB photograph."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import SemrsmError, require
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Larger images are refused before they are decoded: about 720 MB of RGB pixels.
+MAX_PIXELS = 1 << 28
+
+
+class ImageReadError(SemrsmError, OSError):
+    """An image file cannot be read; the message names the file and the cause."""
+
+
+def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image:
+    """Open an image file as upright RGB.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Of an animation the first frame is taken.
+    max_pixels : int
+        Refuse images with more pixels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode RGB, turned as its EXIF orientation says. Transparent pixels are laid over white;
+        16-bit and floating greyscale is stretched linearly from its type's range (its own range
+        where it has none) to 8 bits.
+
+    Raises
+    ------
+    ImageReadError
+        If the file is missing, no image, truncated, or too large.
+    MissingDependencyError
+        If Pillow is not installed.
+    """
+    pil = require("PIL.Image", extra="features", purpose="Reading photographs")
+    ops = require("PIL.ImageOps", extra="features", purpose="Reading photographs")
+    try:
+        with warnings.catch_warnings():
+            # The size is checked below, with our own limit and our own words.
+            warnings.simplefilter("ignore", pil.DecompressionBombWarning)
+            # Damaged metadata is no reason to refuse intact pixels.
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+            with pil.open(path) as file:
+                width, height = file.size
+                if width * height > max_pixels:
+                    raise ImageReadError(
+                        f"{path}: {width} x {height} pixels are more than the limit of {max_pixels}"
+                    )
+                file.load()
+                return _to_rgb(ops.exif_transpose(file), pil)
+    except ImageReadError:
+        raise
+    # Decoders raise nearly anything on damaged files; all of it means the same to the caller.
+    except Exception as error:
+        cause = str(error) or type(error).__name__
+        raise ImageReadError(f"{path}: cannot be read as an image: {cause}") from error
+
+
+def _to_rgb(image: Image, pil: object) -> Image:
+    from PIL import Image as module
+
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return module.fromarray(_to_8_bits(np.asarray(image), image.mode)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        with_alpha = image.convert("RGBA")
+        background = module.new("RGBA", image.size, (255, 255, 255, 255))
+        return module.alpha_composite(background, with_alpha).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bits(pixels: np.ndarray, mode: str) -> np.ndarray:
+    """Stretch greyscale of more than 8 bits; Pillow's own conversion clips it to white."""
+    values = pixels.astype(np.float64)
+    if mode == "F":
+        low, high = float(values.min()), float(values.max())
+    else:
+        # 16-bit files arrive as mode I too, so the range is that of 16 bits if it suffices.
+        low, high = 0.0, 65535.0
+        if values.min() < low or values.max() > high:
+            low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return np.zeros(values.shape, dtype=np.uint8)
+    return np.round((values - low) * (255.0 / (high - low))).astype(np.uint8)

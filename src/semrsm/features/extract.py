@@ -1,0 +1,417 @@
+"""``extract``: run a network over images and keep what some of its layers say."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .._version import __version__
+from ..errors import InputError, did_you_mean, require
+from .images import ImageSource, open_images
+from .models import Model, load_model
+from .result import Features
+
+#: Tokens before the patches that are tried where the network does not say: none, a class token, a
+#: class token and four registers.
+_USUAL_PREFIXES = (0, 1, 5)
+
+
+def extract(
+    model: Any,
+    images: Any,
+    *,
+    layers: str | Sequence[str] | None = None,
+    batch_size: int = 16,
+    device: str | None = None,
+    preprocess: Callable[[Any], Any] | None = None,
+    prefix_tokens: int | str = "auto",
+    dtype: str = "float32",
+    on_error: str = "skip",
+    progress: Callable[[int, int], object] | None = None,
+) -> Features:
+    """Run a network over images and return the output of some of its layers.
+
+    Parameters
+    ----------
+    model : str, Model or torch.nn.Module
+        A name that :func:`semrsm.load_model` knows, what it returned, or any module. A module is
+        run without gradients in evaluation mode; the mode of every part, and the device, are
+        restored afterwards.
+    images : str, Path, sequence, array or data set
+        A folder of photographs; a sequence of paths or of PIL images; uint8 (N, H, W, 3); an
+        object with a length, ``ids`` and PIL images by index; or a float array or tensor
+        (N, 3, H, W) that is preprocessed already.
+    layers : str or sequence of str
+        Names as in ``module.named_modules()``, or globs of them: ``*`` stands for anything up to
+        the next dot, ``**`` for anything. By default those that the model recommends.
+    batch_size : int, default 16
+        Images that go through the network together.
+    device : str, optional
+        Such as ``"cuda"``; by default where the module's parameters are.
+    preprocess : callable, optional
+        From a PIL image to an array or tensor (3, H, W); by default the model's own. A bare module
+        has none.
+    prefix_tokens : int or {"auto", "keep"}, default "auto"
+        How many leading tokens of a token layer (N, T, D) are dropped because they stand for no
+        place (class and register tokens). ``"auto"`` asks the network, and otherwise drops 0, 1 or
+        5 so that a square grid is left; ``"keep"`` drops none.
+    dtype : {"float32", "float16"}, default "float32"
+        What the features are kept as.
+    on_error : {"skip", "raise"}, default "skip"
+        What happens to an image that cannot be read: it is left out, and one warning at the end
+        names those left out; or its error is raised.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in images.
+
+    Returns
+    -------
+    Features
+        Feature maps (N, C, H, W) or tokens (N, T, D) by layer; logits where the module returns
+        class scores (N, K).
+
+    Raises
+    ------
+    InputError
+        If an argument is not what it must be, a layer does not exist, is not run or is run more
+        than once, has no spatial extent, changes its shape between images, or gives NaN or
+        infinite values.
+    MissingDependencyError
+        If torch or Pillow is not installed.
+
+    Examples
+    --------
+    >>> import torch, semrsm
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU())
+    >>> semrsm.extract(network, torch.rand(5, 3, 17, 17), layers="1")
+    Features(5 images: 1 (8, 8, 8))
+    """
+    torch = require("torch", extra="features", purpose="Feature extraction")
+    loaded = load_model(model) if isinstance(model, str) else model
+    known = loaded if isinstance(loaded, Model) else None
+    module = known.module if known is not None else loaded
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(
+            f"model: expected a name, a Model or a torch.nn.Module; got {type(model).__name__}"
+        )
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError(f"batch_size: expected a whole number >= 1; got {batch_size!r}")
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"dtype: expected 'float32' or 'float16'; got {dtype!r}")
+    if on_error not in ("skip", "raise"):
+        raise InputError(f"on_error: expected 'skip' or 'raise'; got {on_error!r}")
+    prefix = _prefix_policy(prefix_tokens, known, module)
+    if layers is None:
+        if known is None:
+            raise InputError("layers: expected names of layers; a bare module recommends none")
+        layers = known.layers
+    chosen = choose_layers([name for name, _ in module.named_modules() if name], layers)
+    chosen_preprocess = preprocess or (known.preprocess if known is not None else None)
+    source = open_images(images, chosen_preprocess)
+
+    parameter = next(module.parameters(), None)
+    home = parameter.device if parameter is not None else torch.device("cpu")
+    target = home if device is None else _device(torch, device)
+    kept = _Kept(len(source.ids), np.dtype(dtype))
+    with (
+        _evaluating(module),
+        _on(module, target, home),
+        _recording(module, chosen) as recorded,
+        torch.inference_mode(),
+    ):
+        for ids, batch in _batches(source, batch_size, on_error, progress):
+            recorded.clear()
+            output = module(torch.from_numpy(batch).to(target))
+            for name in chosen:
+                if name not in recorded:
+                    raise InputError(f"layers: {name!r} exists, but the network does not run it")
+                kept.add(name, ids, _spatial(recorded[name], name, prefix))
+            logits = _logits(output, len(ids))
+            if logits is not None:
+                kept.add_logits(logits)
+            kept.ids += ids
+    if source.failed:
+        _warn_of(source.failed)
+    if not kept.ids:
+        raise InputError("images: expected at least one that can be read; none could be")
+    return Features(
+        kept.arrays(chosen),
+        kept.ids,
+        kept.logits(),
+        {
+            "model": known.name if known is not None else type(module).__name__,
+            "layers": chosen,
+            "images": len(kept.ids),
+            "preprocess": repr(chosen_preprocess) if source.preprocessed_here else "done before",
+            "prefix_tokens": prefix_tokens,
+            "state_sha256": state_hash(module),
+            **(known.provenance if known is not None else {}),
+            "semrsm": __version__,
+            "torch": torch.__version__,
+        },
+    )
+
+
+def choose_layers(names: Sequence[str], wanted: str | Sequence[str]) -> list[str]:
+    """Return the names that `wanted` names or globs fit, in the order of `names`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What there is.
+    wanted : str or sequence of str
+        Exact names, or globs: ``*`` and ``?`` do not cross a dot, ``**`` does.
+
+    Raises
+    ------
+    InputError
+        If one of them fits nothing.
+
+    Examples
+    --------
+    >>> choose_layers(["stem", "blocks.0", "blocks.0.conv", "blocks.1"], "blocks.*")
+    ['blocks.0', 'blocks.1']
+    """
+    patterns = [wanted] if isinstance(wanted, str) else list(wanted)
+    if not patterns:
+        raise InputError("layers: expected at least one name; got none")
+    chosen: set[str] = set()
+    for pattern in patterns:
+        expression = re.escape(str(pattern))
+        for glob, regular in ((r"\*\*", ".*"), (r"\*", "[^.]*"), (r"\?", "[^.]")):
+            expression = expression.replace(glob, regular)
+        found = [name for name in names if re.fullmatch(expression, name)]
+        if not found:
+            shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if names[12:] else "")
+            raise InputError(
+                f"layers: {pattern!r} fits no layer.{did_you_mean(str(pattern), names)} "
+                f"There are {shown}"
+            )
+        chosen.update(found)
+    return [name for name in names if name in chosen]
+
+
+class _Kept:
+    """Arrays for N images, allocated when the first batch shows their shape, filled in order."""
+
+    def __init__(self, count: int, dtype: np.dtype[Any]) -> None:
+        self._count = count
+        self._dtype = dtype
+        self._layers: dict[str, np.ndarray[Any, Any]] = {}
+        self._logits: np.ndarray[Any, Any] | None = None
+        self.ids: list[str] = []
+
+    def add(self, name: str, ids: list[str], values: Any) -> None:
+        values = values.float()
+        bad = ~values.flatten(1).isfinite().all(dim=1)
+        if bad.any():
+            raise InputError(
+                f"model: layer {name!r} gives NaN or infinite values for image "
+                f"{ids[int(bad.nonzero()[0])]!r}"
+            )
+        array = values.cpu().numpy()
+        if name not in self._layers:
+            self._layers[name] = np.empty((self._count, *array.shape[1:]), dtype=self._dtype)
+        store = self._layers[name]
+        if store.shape[1:] != array.shape[1:]:
+            raise InputError(
+                f"images: layer {name!r} gives shape {array.shape[1:]} for image {ids[0]!r} and "
+                f"{store.shape[1:]} for earlier ones; images must be preprocessed to one size"
+            )
+        first = len(self.ids)
+        with np.errstate(over="ignore"):
+            store[first : first + len(ids)] = array
+        if self._dtype == np.float16 and not np.isfinite(store[first : first + len(ids)]).all():
+            raise InputError(f"dtype: layer {name!r} leaves the range of float16; take float32")
+
+    def add_logits(self, values: Any) -> None:
+        array = values.float().cpu().numpy()
+        if self._logits is None:
+            self._logits = np.empty((self._count, array.shape[1]), dtype=np.float32)
+        self._logits[len(self.ids) : len(self.ids) + len(array)] = array
+
+    def arrays(self, names: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
+        return {name: self._layers[name][: len(self.ids)] for name in names}
+
+    def logits(self) -> np.ndarray[Any, Any] | None:
+        return None if self._logits is None else self._logits[: len(self.ids)]
+
+
+def _batches(
+    source: ImageSource,
+    size: int,
+    on_error: str,
+    progress: Callable[[int, int], object] | None,
+) -> Iterator[tuple[list[str], np.ndarray[Any, Any]]]:
+    """Yield (ids, images) of readable images; the next batch is read while one is in use."""
+    starts = range(0, len(source.ids), size)
+    with ThreadPoolExecutor(1) as reader:
+        ahead: Future[Any] | None = None
+        try:
+            for start in starts:
+                current = ahead or reader.submit(source.read, start, start + size, on_error)
+                following = start + size
+                ahead = None
+                batch = current.result()
+                if following < len(source.ids):
+                    ahead = reader.submit(source.read, following, following + size, on_error)
+                if batch is not None:
+                    yield batch
+                if progress is not None:
+                    progress(min(following, len(source.ids)), len(source.ids))
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+
+@contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    """Put a module into evaluation mode and each of its parts back into its own mode."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+@contextmanager
+def _on(module: Any, target: Any, home: Any) -> Iterator[None]:
+    if target == home:
+        yield
+        return
+    module.to(target)
+    try:
+        yield
+    finally:
+        module.to(home)
+
+
+@contextmanager
+def _recording(module: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Collect the outputs of the named parts during a forward pass."""
+    recorded: dict[str, Any] = {}
+    parts = dict(module.named_modules())
+
+    def hook(name: str) -> Callable[..., None]:
+        def record(_module: Any, _inputs: Any, output: Any) -> None:
+            if name in recorded:
+                raise InputError(
+                    f"layers: the network runs {name!r} more than once for one image, so its "
+                    "output is not one array; choose a layer around it"
+                )
+            recorded[name] = output
+
+        return record
+
+    handles = [parts[name].register_forward_hook(hook(name)) for name in names]
+    try:
+        yield recorded
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _spatial(output: Any, name: str, prefix: int | None) -> Any:
+    """Return the spatial tensor of a layer's output: (N, C, H, W), or (N, T, D) without prefix."""
+    tensor = _first_tensor(output)
+    if tensor is None:
+        shapes = type(output).__name__
+        got = tuple(output.shape) if hasattr(output, "shape") else shapes
+        raise InputError(
+            f"layers: {name!r} has no spatial extent; expected feature maps (N, C, H, W) or tokens "
+            f"(N, T, D), got {got}"
+        )
+    if tensor.ndim == 4:
+        return tensor
+    tokens = tensor.shape[1]
+    dropped = prefix if prefix is not None else _usual_prefix(tokens, name)
+    if dropped >= tokens:
+        raise InputError(
+            f"prefix_tokens: layer {name!r} has {tokens} tokens; {dropped} cannot be dropped"
+        )
+    return tensor[:, dropped:]
+
+
+def _first_tensor(output: Any) -> Any:
+    """Return the first tensor with three or four dimensions in a nested output, or None."""
+    if hasattr(output, "ndim"):
+        return output if output.ndim in (3, 4) else None
+    values: Any = ()
+    if isinstance(output, Mapping):
+        values = output.values()
+    elif isinstance(output, (tuple, list)):
+        values = output
+    for value in values:
+        found = _first_tensor(value)
+        if found is not None:
+            return found
+    return None
+
+
+def _usual_prefix(tokens: int, name: str) -> int:
+    for prefix in _USUAL_PREFIXES:
+        rest = tokens - prefix
+        if rest >= 4 and math.isqrt(rest) ** 2 == rest:
+            return prefix
+    raise InputError(
+        f"prefix_tokens: layer {name!r} has {tokens} tokens, which are no square grid after "
+        f"{', '.join(map(str, _USUAL_PREFIXES))} prefix tokens; pass their number, or 'keep'"
+    )
+
+
+def _prefix_policy(prefix_tokens: int | str, known: Model | None, module: Any) -> int | None:
+    """Return the number of prefix tokens, or None where it has to be inferred from T."""
+    if prefix_tokens == "keep":
+        return 0
+    if prefix_tokens == "auto":
+        if known is not None and known.prefix_tokens:
+            return known.prefix_tokens
+        declared = getattr(module, "num_prefix_tokens", None)
+        return declared if isinstance(declared, int) else None
+    if isinstance(prefix_tokens, bool) or not isinstance(prefix_tokens, int) or prefix_tokens < 0:
+        raise InputError(
+            f"prefix_tokens: expected a number >= 0, 'auto' or 'keep'; got {prefix_tokens!r}"
+        )
+    return prefix_tokens
+
+
+def _logits(output: Any, count: int) -> Any:
+    scores = getattr(output, "logits", output)
+    if hasattr(scores, "ndim") and scores.ndim == 2 and len(scores) == count:
+        return scores
+    return None
+
+
+def _device(torch: Any, device: str) -> Any:
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device: {device!r} cannot be used here: {error}") from error
+    return target
+
+
+def _warn_of(failed: Sequence[str]) -> None:
+    shown = "; ".join(failed[:5]) + ("; …" if len(failed) > 5 else "")
+    warnings.warn(f"{len(failed)} images were left out: {shown}", UserWarning, stacklevel=3)
+
+
+def state_hash(module: Any) -> str:
+    """Return the SHA-256 of the names, shapes and values of a module's state."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        values = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(values.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

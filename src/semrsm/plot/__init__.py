@@ -1,0 +1,22 @@
+"""Figures: heat maps of RSMs, distributions of similarity, and the overlay of one match.
+
+Every function draws into the axes or the figure that it is given, or into a new one of pyplot, and
+returns it; none shows or saves. Text and frames take their colours from the user's ``rcParams``, so
+that a dark style gives dark figures.
+"""
+
+from .._statistics import auc
+from ._common import matcher_words
+from .distributions import plot_distribution, plot_distributions
+from .heatmaps import plot_rsm, plot_rsms
+from .overlay import plot_match
+
+__all__ = [
+    "auc",
+    "matcher_words",
+    "plot_distribution",
+    "plot_distributions",
+    "plot_match",
+    "plot_rsm",
+    "plot_rsms",
+]
