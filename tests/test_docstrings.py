@@ -11,7 +11,7 @@ import semrsm
 MODULES = ["semrsm"] + [
     found.name
     for found in pkgutil.walk_packages(semrsm.__path__, "semrsm.")
-    if not found.name.endswith("_native")
+    if not found.name.endswith(("_native", "__main__"))
 ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import kernels, matchers
 from ._version import __version__
 from .assignment import Assignment, assign
+from .compare import Comparison, cka, rsa
 from .gram import Gram, gram, rsm
 from .matchers import Match, match
 from .rsm import RSM
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 __all__ = [
     "RSM",
     "Assignment",
+    "Comparison",
     "Features",
     "Gram",
     "Match",
     "__version__",
     "assign",
+    "cka",
     "extract",
     "gram",
     "kernels",
@@ -29,6 +32,7 @@ __all__ = [
     "load_model",
     "match",
     "matchers",
+    "rsa",
     "rsm",
 ]
 
