@@ -85,9 +85,10 @@ def run(
     dtype = np.promote_types(x.dtype, x.dtype if y is None else y.dtype)
     done = 0
     with (
-        cancel_on_interrupt() as cancellation,
         one_blas_thread() as guard,
         ThreadPoolExecutor(plan.workers, thread_name_prefix="semrsm") as pool,
+        # Innermost: the threads are told to leave before the pool waits for them.
+        cancel_on_interrupt() as cancellation,
     ):
         local = threading.local()
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .._outputs import check_new_folder, write_figures
+from .._workers import worker_count
 from ..gram import gram
 from ..kernels import KERNELS, SIGMA_RULES, resolve_kernel
-from ..matchers import MATCHERS
+from ..matchers import MATCHERS, resolve_matcher
 from ..plan import memory_budget
 from ..results import Results
 from ._common import (
@@ -44,14 +45,19 @@ def add(subparsers: Any) -> None:
         help="a folder of photographs, or features in a .npy, .npz or .safetensors file",
     )
     parser.add_argument(
-        "--kernel", nargs="+", default=["cosine"], choices=list(KERNELS), help="(default: cosine)"
+        "--kernel",
+        nargs="+",
+        default=["cosine"],
+        metavar="KERNEL",
+        help=f"one or more of {', '.join(KERNELS)} (default: cosine)",
     )
     parser.add_argument(
         "--matcher",
         nargs="+",
         default=["none", "optimal"],
-        choices=list(MATCHERS),
-        help="'none' gives the spatio-semantic RSM, 'optimal' the semantic one (default: both)",
+        metavar="MATCHER",
+        help=f"one or more of {', '.join(MATCHERS)}: 'none' gives the spatio-semantic RSM, "
+        "'optimal' the semantic one (default: these two)",
     )
     parser.add_argument(
         "--sigma",
@@ -73,6 +79,11 @@ def run(arguments: argparse.Namespace) -> None:
     except ValueError:
         sigma = arguments.sigma
     resolve_kernel("rbf", sigma)
+    for kernel in arguments.kernel:
+        resolve_kernel(kernel)
+    for matcher in arguments.matcher:
+        resolve_matcher(matcher)
+    worker_count(arguments.workers)
     memory_budget(arguments.memory)
     check_new_folder(arguments.out, overwrite=arguments.overwrite)
 

@@ -402,7 +402,8 @@ def _device(torch: Any, device: str) -> Any:
 
 def _warn_of(failed: Sequence[str]) -> None:
     shown = "; ".join(failed[:5]) + ("; …" if len(failed) > 5 else "")
-    warnings.warn(f"{len(failed)} images were left out: {shown}", UserWarning, stacklevel=3)
+    count = "1 image was" if len(failed) == 1 else f"{len(failed)} images were"
+    warnings.warn(f"{count} left out: {shown}", UserWarning, stacklevel=3)
 
 
 def state_hash(module: Any) -> str:

@@ -1,0 +1,217 @@
+"""The command through its real entry point, and every way in which it refuses."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import semrsm
+from semrsm.cli import main
+from semrsm.features import Features
+from semrsm.results import Results
+
+
+def run(*arguments, **options):
+    command = shutil.which("semrsm", path=Path(sys.executable).parent)
+    assert command, "the entry point 'semrsm' is not installed"
+    return subprocess.run(
+        [command, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+@pytest.fixture
+def features(tmp_path):
+    rng = np.random.default_rng(0)
+    layers = {
+        "stem/conv": rng.normal(size=(5, 6, 4, 4)).astype(np.float32),
+        "blocks.1": rng.normal(size=(5, 9, 8)).astype(np.float32),
+    }
+    path = tmp_path / "features.npz"
+    Features(layers, ids=[f"photo {i}.jpg" for i in range(5)]).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for name, photo in semrsm.datasets.sample_photos()[:3]:
+        photo.resize((260, 240)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_help_has_examples():
+    for command in ("extract", "rsm", "report", "info", "demo"):
+        found = run(command, "--help")
+        assert found.returncode == 0
+        assert f"semrsm {command}" in found.stdout.partition("examples:")[2]
+
+
+def test_version():
+    assert run("--version").stdout == f"semrsm {semrsm.__version__}\n"
+
+
+def test_rsm_of_saved_features_holds_what_the_library_computes(features, tmp_path):
+    out = tmp_path / "results"
+    found = run("rsm", features, "--kernel", "cosine", "rbf", "--out", out)
+    assert found.returncode == 0, found.stderr
+    assert "largest gap" in found.stdout
+    names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    assert names == {
+        "summary.json",
+        "table.csv",
+        "report.html",
+        "figures/rsms-cosine.png",
+        "figures/rsms-rbf.png",
+        *(
+            f"rsms/{layer}/{matcher}.{kind}.npz"
+            for layer in ("stem-conv", "blocks.1")
+            for matcher in ("none", "optimal")
+            for kind in ("gram", "cosine", "rbf")
+        ),
+    }
+    saved = semrsm.RSM.load(out / "rsms" / "stem-conv" / "optimal.cosine.npz")
+    expected = semrsm.rsm(semrsm.load_features(features)["stem/conv"])
+    np.testing.assert_array_equal(saved.values, expected.values)
+    assert saved.row_ids[0] == "photo 0.jpg"
+    results = Results.read(out)
+    assert results.layers == ["stem/conv", "blocks.1"]
+    assert results.grids == {"stem/conv": (4, 4)}
+
+
+def test_rsm_of_photographs_in_one_step(photos, tmp_path):
+    out = tmp_path / "results"
+    found = run("rsm", photos, "--layers", "_blocks.15", "--json", "--out", out)
+    assert found.returncode == 0, found.stderr
+    facts = json.loads(found.stdout)
+    assert facts["images"] == 3
+    assert [row["matcher"] for row in facts["table"]] == ["none", "optimal"]
+    assert facts["table"][1]["median"] > facts["table"][0]["median"]
+    assert (out / "figures" / "match.png").stat().st_size > 10_000
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "astronaut.png" in page
+    assert semrsm.load_features(out / "features.npz")["_blocks.15"].shape == (3, 320, 7, 7)
+    # The same report again, from the folder.
+    again = run("report", out, "--images", photos, "--out", tmp_path / "again.html")
+    assert again.returncode == 0, again.stderr
+    assert "What matched what" in (tmp_path / "again.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["f.npz", "f.safetensors"])
+def test_extract_saves_what_rsm_reads(photos, tmp_path, name):
+    found = run("extract", photos, "--layers", "_blocks.15", "--out", tmp_path / name)
+    assert found.returncode == 0, found.stderr
+    assert "3 images" in found.stdout
+    out = tmp_path / "r"
+    assert run("rsm", tmp_path / name, "--no-figures", "--out", out).returncode == 0
+    assert not (out / "report.html").exists()
+
+
+def test_extract_names_a_damaged_photograph_and_goes_on(photos, tmp_path):
+    folder = tmp_path / "with bad"
+    shutil.copytree(photos, folder)
+    (folder / "bad.jpg").write_bytes(b"not an image")
+    found = run("extract", folder, "--layers", "_blocks.15", "--out", tmp_path / "f.npz")
+    assert found.returncode == 0
+    assert found.stderr.count("\n") == 1
+    assert "warning: 1 image was left out" in found.stderr
+    assert "bad.jpg" in found.stderr
+    assert len(semrsm.load_features(tmp_path / "f.npz").ids) == 3
+
+
+def refused(capsys, *arguments):
+    """Run in this process and return the one line of an error."""
+    try:
+        status = main([str(a) for a in arguments])
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    return printed.err
+
+
+def test_refusals_are_one_line_and_leave_nothing(features, tmp_path, capsys):
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / "out"
+    cases = [
+        (["rsm", tmp_path / "no", "--out", out], "source: expected a folder of photographs or"),
+        (["rsm", features, "--kernel", "cosin", "--out", out], "Did you mean 'cosine'?"),
+        (["rsm", features, "--matcher", "optimum", "--out", out], "Did you mean 'optimal'?"),
+        (["rsm", features, "--sigma", "mean", "--out", out], "sigma: expected a positive number"),
+        (["rsm", features, "--sigma", "-1", "--out", out], "sigma: expected a positive finite"),
+        (["rsm", features, "--memory", "much", "--out", out], "memory: expected a positive number"),
+        (["rsm", features, "--memory", "1kB", "--out", out], "memory: expected at least"),
+        (["rsm", features, "--workers", "0", "--out", out], "workers: expected a whole number"),
+        (["rsm", features, "--layers", "blocks.2", "--out", out], "Did you mean 'blocks.1'?"),
+        (["rsm", features, "--out", tmp_path / "no" / "out"], "out: expected a folder inside"),
+        (["rsm", features, "--out", features], "is a file"),
+        (["rsm", features], "the following arguments are required: --out"),
+        (["extract", features, "--out", tmp_path / "f.npz"], "PHOTOS: expected a folder"),
+        (["extract", tmp_path, "--out", tmp_path / "f.txt"], "--out: expected a name that ends in"),
+        (["extract", tmp_path, "--out", tmp_path / "no" / "f.npz"], "does not exist"),
+        (["report", tmp_path, "--out", tmp_path / "r.html"], "results: expected a folder written"),
+        (["info", tmp_path / "no"], "path: expected a file or folder"),
+        (["rms"], "invalid choice: 'rms'"),
+        ([], "required: COMMAND"),
+    ]
+    for arguments, message in cases:
+        assert message in refused(capsys, *arguments), arguments
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_results_are_replaced_only_when_asked(features, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("keep me")
+    assert "has files in it" in refused(capsys, "rsm", features, "--out", out)
+    assert (out / "mine.txt").read_text() == "keep me"
+    assert main(["rsm", str(features), "--no-figures", "--overwrite", "--out", str(out)]) == 0
+    assert not (out / "mine.txt").exists()
+    assert (out / "summary.json").exists()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_info_names_every_kind_of_file(features, tmp_path, capsys):
+    gram = semrsm.gram(semrsm.load_features(features)["blocks.1"])
+    gram.save(tmp_path / "gram.npz")
+    gram.rsm("rbf").save(tmp_path / "rsm.npz")
+    kinds = {"features.npz": "features", "gram.npz": "Gram", "rsm.npz": "RSM"}
+    for name, kind in kinds.items():
+        assert main(["info", str(tmp_path / name), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["kind"] == kind
+    assert main(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kernels"][-1] == "baseline"
+    assert main(["info"]) == 0
+    assert f"semrsm: {semrsm.__version__}" in capsys.readouterr().out
+
+
+def test_info_refuses_a_foreign_file(tmp_path, capsys):
+    np.savez(tmp_path / "foreign.npz", x=np.arange(3))
+    assert "expected feature maps" in refused(capsys, "info", tmp_path / "foreign.npz")
+    np.savez(tmp_path / "pickled.npz", x=np.array([{"a": 1}], dtype=object))
+    assert "error" in refused(capsys, "info", tmp_path / "pickled.npz")
+
+
+def test_ctrl_c_leaves_at_once_with_nothing_written(tmp_path, request):
+    # A Gram that would take minutes.
+    np.save(tmp_path / "big.npy", np.random.default_rng(0).normal(size=(200, 900, 16)))
+    command = [sys.executable, "-m", "semrsm.cli", "rsm", "big.npy", "--out", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    request.addfinalizer(process.kill)  # its own child, should an assertion fail first
+    time.sleep(4)
+    assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - start < 5
+    assert process.returncode == 130
+    assert errors == "semrsm rsm: interrupted\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["big.npy"]
