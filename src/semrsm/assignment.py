@@ -146,28 +146,22 @@ def assign(
     flat = np.ascontiguousarray(array, dtype=compute_dtype(array.dtype)).reshape(-1)
     count = int(np.prod(batch_shape, dtype=np.int64))
     offsets = np.arange(count, dtype=np.int64) * (rows * columns)
+    _check_finite(flat, rows * columns, batch_shape)
     value = np.empty(count)
     upper_bound = np.empty(count)
     assigned = np.empty((count, rows), dtype=np.int32)
 
     def part(chosen: slice, cancellation: Cancellation) -> None:
-        try:
-            value[chosen], upper_bound[chosen], assigned[chosen] = solve(
-                flat,
-                offsets[chosen],
-                rows,
-                columns,
-                row_stride=max(columns, 1),
-                tolerance=tolerance,
-                cancellation=cancellation,
-                keep_columns=True,
-            )
-        except NotFiniteError as error:
-            where = np.unravel_index(chosen.start + error.matrix, batch_shape or (1,))
-            place = f" in the matrix at {tuple(map(int, where))}" if batch_shape else ""
-            raise InputError(
-                f"affinity: expected finite entries; got NaN or infinity{place}"
-            ) from None
+        value[chosen], upper_bound[chosen], assigned[chosen] = solve(
+            flat,
+            offsets[chosen],
+            rows,
+            columns,
+            row_stride=max(columns, 1),
+            tolerance=tolerance,
+            cancellation=cancellation,
+            keep_columns=True,
+        )
 
     with cancel_on_interrupt() as cancellation:
         step = max(1, -(-count // (4 * threads)))
@@ -183,6 +177,16 @@ def assign(
         value.reshape(batch_shape),
         upper_bound.reshape(batch_shape),
     )
+
+
+def _check_finite(flat: NDArray[Any], size: int, batch_shape: list[int]) -> None:
+    for first in range(0, flat.size, SMALL):
+        finite = np.isfinite(flat[first : first + SMALL])
+        if not finite.all():
+            matrix = (first + int(finite.argmin())) // size
+            where = tuple(map(int, np.unravel_index(matrix, batch_shape or (1,))))
+            place = f" in the matrix at {where}" if batch_shape else ""
+            raise InputError(f"affinity: expected finite entries; got NaN or infinity{place}")
 
 
 class NotFiniteError(Exception):
