@@ -26,6 +26,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def lapx_values(affinities: np.ndarray) -> list[float]:
 
 
 def ortools_values(affinities: np.ndarray) -> list[float]:
-    """Assign each matrix with OR-Tools, which takes integers: a thousandth of a percent of range."""
+    """Assign each matrix with OR-Tools, which takes integers: 1e-5 of the range."""
     from ortools.graph.python.linear_sum_assignment import SimpleLinearSumAssignment
 
     size = affinities.shape[-1]
@@ -246,7 +247,7 @@ def measure(x: np.ndarray, workers: int, peers: dict[str, Callable], rounds: int
         return time.perf_counter() - start
 
     times = best(rounds, tasks)
-    slow = {name: (lambda name=name, peer=peer: run_peer(name, peer)) for name, peer in peers.items()}
+    slow = {name: partial(run_peer, name, peer) for name, peer in peers.items()}
     times |= best(max(2, rounds // 2), slow)
     times["semrsm"] = min(times["semrsm"], best(rounds, {"again": tasks["semrsm"]})["again"])
 
@@ -337,9 +338,7 @@ def verdicts(row: Row, workers: int) -> list[tuple[str, float, str, bool]]:
         )
     if row.channels >= 256:
         ratio = row.assignment_ms / row.product_ms
-        found.append(
-            (f"S={row.size}: assignment time / product time", ratio, "<= 1", ratio <= 1.0)
-        )
+        found.append((f"S={row.size}: assignment time / product time", ratio, "<= 1", ratio <= 1.0))
     if workers == 2:
         found.append(
             (
