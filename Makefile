@@ -12,7 +12,7 @@ NATIVE := $(wildcard native/*)
 .PHONY: demo test lint types unit benchmark tools clean
 
 demo: $(VENV)/installed
-	$(BIN)/semrsm demo --out semrsm-demo
+	$(BIN)/semrsm demo --out semrsm-demo --overwrite
 
 test: lint types unit
 

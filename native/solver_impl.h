@@ -864,7 +864,13 @@ struct Solver {
       qsort(ranked + taken, static_cast<size_t>(view.rows - taken), sizeof(Ranked), compare);
       for (int n = taken; n < view.rows; ++n) {
         const int i = ranked[n].row;
-        const int best = top_two(p.a + i * p.step, p.price, p.stride).at;
+        const T* const row = p.a + i * p.step;
+        const TopTwo top = top_two(row, p.price, p.stride);
+        int best = top.at;
+        if (top.second == top.best) {  // of equal columns the first, whatever the vector width is
+          best = taken;
+          while (row[best] - p.price[best] != top.best) ++best;
+        }
         p.column_of[i] = best;
         p.price[best] = infinity;
       }

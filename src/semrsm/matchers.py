@@ -26,6 +26,17 @@ if TYPE_CHECKING:
     from ._arrays import Array
 
 
+#: Concept vectors on the side of a tile: enough for a product at full speed, few enough that its
+#: affinities (about a megabyte) stay in cache until the assignments have read them.
+TILE_VECTORS = 576
+
+#: Images on the side of a tile, at most.
+TILE_IMAGES = 64
+
+#: What the images on one side of a tile take where they are widened to float64.
+WIDENED_BYTES = 8 << 20
+
+
 class Workspace:
     """What one thread reuses from tile to tile: a buffer for products, and the way to stop it."""
 
@@ -110,9 +121,16 @@ class Matcher(ABC):
         Matched
         """
 
-    def product_side(self, size: int) -> int:
-        """Return the side of the affinity matrix that an image of `size` vectors needs."""
-        return size
+    def tile_side(self, size: int, channels: int) -> int:
+        """Return how many images of `size` vectors make a good side of a tile of pairs."""
+        return _clipped(TILE_VECTORS / size)
+
+    def tile_bytes(
+        self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
+    ) -> int:
+        """Return what one thread allocates for a tile of images of so many vectors."""
+        tile = images[0] * images[1] * sizes[0] * sizes[1] * item
+        return tile + 4 * sizes[0] * sizes[1] * 8  # two matrices abreast, and one in float64
 
 
 def _sorted_by_norm(block: Block) -> Block:
@@ -206,9 +224,15 @@ class NoMatch(Matcher):
         norms, order = _norms(block)
         return replace(block, norms=_padded(norms[order], block))
 
-    def product_side(self, size: int) -> int:
-        """Return 1: a pair needs one inner product."""
-        return 1
+    def tile_side(self, size: int, channels: int) -> int:
+        """Return how many images, widened to float64, take a few megabytes."""
+        return _clipped(WIDENED_BYTES / (size * channels * 8))
+
+    def tile_bytes(
+        self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
+    ) -> int:
+        """Return what the widened images of a tile take; there are no affinities."""
+        return (images[0] * sizes[0] + images[1] * sizes[1]) * channels * 8
 
     def pairs(
         self,
@@ -392,9 +416,9 @@ class BatchOptimal(Matcher):
         """Sort the vectors of each image by descending norm."""
         return _sorted_by_norm(block)
 
-    def product_side(self, size: int) -> int:
-        """Return the window: the affinities of one are in memory at a time."""
-        return min(size, self.window)
+    def tile_side(self, size: int, channels: int) -> int:
+        """Return how many images make a good side, the affinities of one window at a time."""
+        return _clipped(TILE_VECTORS / min(size, self.window))
 
     def pairs(
         self,
@@ -459,6 +483,10 @@ def _uniform_block(images: Array) -> Block:
     count, size, channels = images.shape
     vectors = np.ascontiguousarray(images).reshape(-1, channels)
     return Block(vectors, np.arange(count + 1, dtype=np.int64) * size)
+
+
+def _clipped(images: float) -> int:
+    return max(1, min(TILE_IMAGES, round(images)))
 
 
 def _check_positive(value: int, name: str) -> None:

@@ -12,13 +12,6 @@ from .errors import InputError
 from .matchers import Matcher
 from .tokens import PIECE, Tokens
 
-#: Concept vectors on the side of a tile: enough for a product at full speed, few enough that its
-#: affinities (about a megabyte) stay in cache until the assignments have read them.
-TILE_VECTORS = 576
-
-#: Images on the side of a tile, at most.
-TILE_IMAGES = 64
-
 #: Tiles on the side of the matrix for each thread, at least: none waits long for the last one.
 TILES_PER_WORKER = 4
 
@@ -84,19 +77,17 @@ def make_plan(
     pairs = x.count * (x.count - 1) // 2 + diagonal if y is None else x.count * other.count
     size, width = int(x.sizes.max()), int(other.sizes.max())
     item = max(x.dtype.itemsize, other.dtype.itemsize)
-    one = matcher.product_side(size) * matcher.product_side(width) * item
-    tile_rows = _tile_side(matcher.product_side(size), x.count, workers)
-    tile_columns = _tile_side(matcher.product_side(width), other.count, workers)
+    tile_rows = _tile_side(matcher.tile_side(size, x.channels), x.count, workers)
+    tile_columns = _tile_side(matcher.tile_side(width, x.channels), other.count, workers)
 
     kept = results * x.count * other.count * 8
-    buffers = workers * (tile_rows * tile_columns * one + 4 * size * width * 8)
-    if matcher.product_side(2) == 1:  # features are widened for the products themselves
-        vector = size * x.channels * 8
-        buffers = workers * (tile_rows + tile_columns) * vector
+    buffers = workers * matcher.tile_bytes(
+        (tile_rows, tile_columns), (size, width), x.channels, item
+    )
     image = max(size, width) * (x.channels * item * 2 + 24)  # converted or sorted: twice
     if x.in_place and other.in_place and not matcher.copies_blocks:
         image = 0
-    fixed = kept + buffers + PIECE
+    fixed = kept + buffers + 3 * PIECE  # a piece being checked, its magnitudes, its squares
     smallest = fixed + 2 * image
     if memory < smallest:
         raise InputError(
@@ -117,12 +108,9 @@ def make_plan(
     )
 
 
-def _tile_side(vectors: int, images: int, workers: int) -> int:
-    """Return how many images of `vectors` concept vectors stand on one side of a tile."""
-    side = min(TILE_IMAGES, round(TILE_VECTORS / vectors))
-    if workers > 1:
-        side = min(side, -(-images // (TILES_PER_WORKER * workers)))
-    return max(1, side)
+def _tile_side(best: int, images: int, workers: int) -> int:
+    """Return the side of a tile: the best one, or less where there are few images to share."""
+    return max(1, min(best, -(-images // (TILES_PER_WORKER * workers)) if workers > 1 else best))
 
 
 def memory_budget(memory: int | str | None) -> int:

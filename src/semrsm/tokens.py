@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Features are read in pieces of about this many bytes.
-PIECE = 16 << 20
+PIECE = 8 << 20
 
 #: Entries inside these limits are multiplied as they are; others are first scaled by a power of
 #: two, so that products neither overflow nor become denormal.
