@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,9 @@ from ..errors import SemrsmError, require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Larger images are refused before they are decoded: about 720 MB of RGB pixels.
-MAX_PIXELS = 1 << 28
+#: Larger images are refused before they are decoded: half a gigabyte of RGB pixels. Pillow itself
+#: refuses no smaller ones, but warns from half of this on.
+MAX_PIXELS = 178_956_970
 
 
 class ImageReadError(SemrsmError, OSError):
@@ -46,21 +46,14 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image:
         If Pillow is not installed.
     """
     pil = require("PIL.Image", extra="features", purpose="Reading photographs")
-    ops = require("PIL.ImageOps", extra="features", purpose="Reading photographs")
     try:
-        with warnings.catch_warnings():
-            # The size is checked below, with our own limit and our own words.
-            warnings.simplefilter("ignore", pil.DecompressionBombWarning)
-            # Damaged metadata is no reason to refuse intact pixels.
-            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            with pil.open(path) as file:
-                width, height = file.size
-                if width * height > max_pixels:
-                    raise ImageReadError(
-                        f"{path}: {width} x {height} pixels are more than the limit of {max_pixels}"
-                    )
-                file.load()
-                return _to_rgb(ops.exif_transpose(file), pil)
+        with pil.open(path) as file:
+            width, height = file.size
+            if width * height > max_pixels:
+                raise ImageReadError(
+                    f"{path}: {width} x {height} pixels are more than the limit of {max_pixels}"
+                )
+            return upright_rgb(file)
     except ImageReadError:
         raise
     # Decoders raise nearly anything on damaged files; all of it means the same to the caller.
@@ -69,15 +62,19 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image:
         raise ImageReadError(f"{path}: cannot be read as an image: {cause}") from error
 
 
-def _to_rgb(image: Image, pil: object) -> Image:
-    from PIL import Image as module
-
+def upright_rgb(image: Image) -> Image:
+    """Return any PIL image as upright 8-bit RGB, as :func:`open_image` describes."""
+    module = require("PIL.Image", extra="features", purpose="Reading photographs")
+    ops = require("PIL.ImageOps", extra="features", purpose="Reading photographs")
+    image = ops.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return module.fromarray(_to_8_bits(np.asarray(image), image.mode)).convert("RGB")
+        stretched: Image = module.fromarray(_to_8_bits(np.asarray(image), image.mode))
+        return stretched.convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         with_alpha = image.convert("RGBA")
         background = module.new("RGBA", image.size, (255, 255, 255, 255))
-        return module.alpha_composite(background, with_alpha).convert("RGB")
+        laid_over: Image = module.alpha_composite(background, with_alpha)
+        return laid_over.convert("RGB")
     return image.convert("RGB")
 
 

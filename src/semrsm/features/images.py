@@ -10,7 +10,7 @@ import numpy as np
 
 from .._arrays import is_array, to_numpy
 from ..datasets.image_folder import ImageFolder
-from ..datasets.images import ImageReadError, open_image
+from ..datasets.images import ImageReadError, open_image, upright_rgb
 from ..errors import InputError, require
 from ..tokens import image_ids
 
@@ -48,10 +48,11 @@ class ImageSource:
         for i in range(first, min(last, len(self.ids))):
             try:
                 image = self._get(i)
-            except ImageReadError as error:
+            except OSError as error:  # of a file, or of a data set of the caller's own
                 if on_error == "raise":
                     raise
-                self.failed.append(str(error))
+                told = isinstance(error, ImageReadError)
+                self.failed.append(str(error) if told else f"{self.ids[i]}: {error}")
                 continue
             if self._preprocess is not None:
                 image = self._preprocess(image)
@@ -102,7 +103,7 @@ def open_images(images: Any, preprocess: Callable[[Any], Any] | None) -> ImageSo
                 f"{type(item).__name__}"
             )
     ids = image_ids(None, len(items), "images")
-    return ImageSource(ids, lambda i: items[i].convert("RGB"), _needed(preprocess))
+    return ImageSource(ids, lambda i: upright_rgb(items[i]), _needed(preprocess))
 
 
 def _from_array(images: Any, preprocess: Callable[[Any], Any] | None) -> ImageSource:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,12 +40,6 @@ class Features(Mapping[str, "Array"]):
     provenance : mapping, optional
         Model, weights, preprocessing, versions.
 
-    Attributes
-    ----------
-    ids : tuple of str
-    logits : ndarray or None
-    provenance : mapping
-
     Raises
     ------
     InputError
@@ -71,6 +66,8 @@ class Features(Mapping[str, "Array"]):
         if not layers:
             raise InputError("layers: expected at least one layer; got none")
         for name, array in layers.items():
+            if name in (_IDS, _LOGITS, _FACTS):
+                raise InputError(f"layers: the name {name!r} is taken by the file format")
             if array.ndim not in (3, 4):
                 raise InputError(
                     f"layer {name!r}: expected feature maps (N, C, H, W) or tokens (N, T, D); got "
@@ -83,9 +80,24 @@ class Features(Mapping[str, "Array"]):
         if logits is not None and (logits.ndim != 2 or len(logits) != count):
             raise InputError(f"logits: expected shape ({count}, K); got {logits.shape}")
         self._layers = dict(layers)
-        self.ids = image_ids(ids, count, "ids")
-        self.logits = logits
-        self.provenance: Mapping[str, Any] = MappingProxyType(dict(provenance or {}))
+        self._ids = image_ids(ids, count, "ids")
+        self._logits = logits
+        self._provenance = MappingProxyType(dict(provenance or {}))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The names of the images."""
+        return self._ids
+
+    @property
+    def logits(self) -> NDArray[np.float32] | None:
+        """The network's class scores, shape (N, K), where it has any."""
+        return self._logits
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Model, weights, preprocessing, versions."""
+        return self._provenance
 
     def __getitem__(self, layer: str) -> Array:
         try:
@@ -159,7 +171,7 @@ class Features(Mapping[str, "Array"]):
                     _IDS: np.array(self.ids, dtype=np.str_),
                     _FACTS: np.array(facts),
                 }
-                np.savez(file, **members)  # type: ignore[arg-type]
+                _write_npz(file, members)
         elif target.suffix == ".safetensors":
             numpy = require("safetensors.numpy", extra="features", purpose="safetensors files")
             arrays = {n: np.ascontiguousarray(a) for n, a in (self._layers | extra).items()}
@@ -211,14 +223,31 @@ def load_features(path: str | Path) -> Features:
     try:
         if source.suffix == ".npy":
             array = np.load(source, mmap_mode="r", allow_pickle=False)
-            return Features({source.stem: array}, provenance={"source": source.name})
+            return Features(_layers_among({source.stem: array}), provenance={"source": source.name})
         if source.suffix == ".npz":
             return _from_npz(source)
         return _from_safetensors(source)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(f"path: {source} cannot be read as features: {error}") from error
+
+
+def _write_npz(file: IO[bytes], members: Mapping[str, Array]) -> None:
+    """Write what ``np.savez`` writes; that function has no way to name a member ``file``."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in members.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def _from_npz(source: Path) -> Features:
