@@ -1,5 +1,5 @@
 # make demo   the main job, on real photographs and a real network, from nothing
-# make test   lint, types and the whole test suite
+# make test   lint, types, documentation and the whole test suite
 #
 # Each makes its own environment in .venv first: Python >= 3.10, a C++ compiler and make are all
 # that must be there. PYTHON=... chooses the interpreter.
@@ -9,12 +9,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard native/*)
 
-.PHONY: demo test lint types unit benchmark tools clean
+.PHONY: demo test lint types docs unit benchmark tools clean
 
 demo: $(VENV)/installed
 	$(BIN)/semrsm demo --out semrsm-demo --overwrite
 
-test: lint types unit
+test: lint types docs unit
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -22,6 +22,9 @@ lint: $(VENV)/installed
 
 types: $(VENV)/installed
 	$(BIN)/mypy
+
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 unit: $(VENV)/installed
 	$(BIN)/python -m pytest
