@@ -20,7 +20,7 @@ def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
     Integers are computed in float64, which holds them up to 2**53.
     """
-    if dtype == np.float64 or dtype.kind in "iub":
+    if dtype.kind in "iub" or dtype.itemsize == 8:
         return np.dtype(np.float64)
     return np.dtype(np.float32)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .errors import InputError
+
+Result = TypeVar("Result")
 
 
 def worker_count(workers: int | None) -> int:
@@ -76,7 +78,41 @@ def cancel_on_interrupt() -> Iterator[Cancellation]:
         raise
 
 
+def interruptible(work: Callable[[Cancellation], Result]) -> Result:
+    """Do `work` in another thread, so that Ctrl-C reaches this one, and ends it, at once."""
+    with ThreadPoolExecutor(1) as pool, cancel_on_interrupt() as cancellation:
+        future = pool.submit(work, cancellation)
+        cancellation.wait([future])
+        return future.result()
+
+
 _product_lock = threading.Lock()
+
+
+class _BlasLimit:
+    """The one limit of this process: set by the first call that needs it, lifted by the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                from threadpoolctl import threadpool_limits
+
+                self._limit = threadpool_limits(limits=1, user_api="blas")
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._limit.restore_original_limits()
+
+
+_blas_limit = _BlasLimit()
 
 
 @contextlib.contextmanager
@@ -87,9 +123,9 @@ def one_blas_thread() -> Iterator[contextlib.AbstractContextManager[Any]]:
     lets one product run at a time, so that threads are not oversubscribed.
     """
     try:
-        from threadpoolctl import threadpool_limits
+        import threadpoolctl  # noqa: F401
     except ImportError:
         yield _product_lock
         return
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _blas_limit:
         yield contextlib.nullcontext()

@@ -268,10 +268,10 @@ def gram(
         engine.run(rows, columns, chosen, plan, values, upper_bound, progress)
     except NotFiniteError:
         raise overflow_error("x", "y") from None
-    exponent = rows.exponent + other.exponent
-    if exponent:
-        np.ldexp(values, exponent, out=values)
-        np.ldexp(upper_bound, exponent, out=upper_bound)
+    if rows.exponents.any() or other.exponents.any():
+        exponents = rows.exponents[:, None] + other.exponents[None, :]
+        np.ldexp(values, exponents, out=values)
+        np.ldexp(upper_bound, exponents, out=upper_bound)
     if columns is None:
         for matrix in (values, upper_bound):
             _mirror(matrix)

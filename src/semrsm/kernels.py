@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .gram import Gram
 
-#: Rules for the bandwidth of the RBF kernel.
+#: Rules for the bandwidth of the kernels of the distance (RBF, Laplacian, rational quadratic).
 SIGMA_RULES = ("median", "released")
 
 
@@ -77,14 +77,100 @@ class Cosine:
         # One norm after the other: their product may leave the range of float64.
         np.divide(gram.values, rows, out=values, where=defined)
         np.divide(values, columns, out=values, where=defined)
-        if gram.is_symmetric:  # ‖X‖² / (‖X‖ ‖X‖), without the rounding of the square roots
+        if gram.is_symmetric:
+            # V / ‖X‖ / ‖Y‖ and V / ‖Y‖ / ‖X‖ differ in the last place: one stands for both.
+            values = np.triu(values) + np.triu(values, 1).T
+            # ‖X‖² / (‖X‖ ‖X‖), without the rounding of the square roots
             own = defined.diagonal() & (gram.values.diagonal() == gram.row_squared_norms)
             values[np.diag_indices_from(values)] = np.where(own, 1.0, values.diagonal())
         return values, None
 
 
 @dataclass(frozen=True)
-class RBF:
+class Polynomial:
+    """A power of the shifted inner product: K = (V / σ² + offset)^degree.
+
+    Parameters
+    ----------
+    degree : int, default 3
+        The power, at least 1. Whole, since V can be negative.
+    offset : float, default 1.0
+        What is added, at least 0: the weight of the lower powers.
+    sigma : float or {"norm"}, default "norm"
+        The unit of length of the features, or the rule that finds it: σ² is the mean of the squared
+        norms of all images (of rows and columns), so that V / σ² is about 1 on the diagonal and K
+        does not depend on the unit of the features. σ = 1 where all norms are zero.
+
+    Notes
+    -----
+    With an odd degree, or where no V is negative, K is an increasing function of V: rankings by it
+    and rank correlations are those of the linear kernel.
+    """
+
+    degree: int = 3
+    offset: float = 1.0
+    sigma: float | str = "norm"
+
+    name = "polynomial"
+
+    def __post_init__(self) -> None:
+        if (
+            isinstance(self.degree, bool)
+            or not isinstance(self.degree, (int, np.integer))
+            or self.degree < 1
+        ):
+            raise InputError(f"degree: expected a whole number >= 1; got {self.degree!r}")
+        if not (_is_real(self.offset) and 0 <= float(self.offset) < np.inf):
+            raise InputError(f"offset: expected a finite number >= 0; got {self.offset!r}")
+        _check_sigma(self.sigma, ("norm",))
+
+    def view(self, gram: Gram) -> tuple[NDArray[np.float64], float | None]:
+        """Return the kernel values, shape (N, M), and σ."""
+        sigma = self._unit(gram)
+        with np.errstate(over="ignore"):
+            values = (gram.values / sigma / sigma + self.offset) ** int(self.degree)
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"kernel: {self!r} leaves the range of float64; take a smaller degree or a larger "
+                "sigma"
+            )
+        return values, sigma
+
+    def _unit(self, gram: Gram) -> float:
+        if not isinstance(self.sigma, str):
+            return float(self.sigma)
+        norms = [gram.row_squared_norms]
+        if not gram.is_symmetric:
+            norms.append(gram.column_squared_norms)
+        mean = float(np.mean(np.concatenate(norms)))
+        return float(np.sqrt(mean)) if mean > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class _Radial:
+    """A kernel of the distance of the aligned images alone; what all of them share is σ."""
+
+    sigma: float | str = "median"
+
+    def __post_init__(self) -> None:
+        _check_sigma(self.sigma, SIGMA_RULES)
+
+    def _bandwidth(self, gram: Gram, squared: NDArray[np.float64]) -> float:
+        if not isinstance(self.sigma, str):
+            return float(self.sigma)
+        if self.sigma == "median":
+            chosen = squared[np.triu_indices_from(squared, k=1)] if gram.is_symmetric else squared
+            chosen = chosen[chosen != 0]
+            return float(np.sqrt(np.median(chosen))) if chosen.size else 1.0
+        lower = gram.is_symmetric and gram.matcher != "none"
+        chosen = squared[np.tril_indices_from(squared)] if lower else squared.reshape(-1)
+        chosen = np.sort(chosen[chosen != 0])
+        middle = chosen[(chosen.size - 1) // 2] if chosen.size else 0.0
+        return float(np.sqrt(middle)) + 1e-3
+
+
+@dataclass(frozen=True)
+class RBF(_Radial):
     """The Gaussian kernel of the aligned images: K = exp(−d² / 2σ²), d² = ‖X‖² + ‖Y‖² − 2V.
 
     Parameters
@@ -106,53 +192,116 @@ class RBF:
     zero, as for duplicate images. Where S ≠ T, d² counts the norms of unmatched vectors whole.
     """
 
-    sigma: float | str = "median"
-
     name = "rbf"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.sigma, str):
-            if self.sigma not in SIGMA_RULES:
-                raise InputError(
-                    f"sigma: expected a positive number or one of {', '.join(SIGMA_RULES)}; got "
-                    f"{self.sigma!r}.{did_you_mean(self.sigma, SIGMA_RULES)}"
-                )
-        elif not (np.isreal(self.sigma) and 0 < self.sigma < np.inf):
-            raise InputError(f"sigma: expected a positive finite number; got {self.sigma!r}")
 
     def view(self, gram: Gram) -> tuple[NDArray[np.float64], float | None]:
         """Return the kernel values, shape (N, M), and σ."""
         squared = squared_distances(gram)
         sigma = self._bandwidth(gram, squared)
-        return np.exp(squared / (-2.0 * sigma * sigma)), sigma
+        return np.exp(_in_units_of(squared, sigma) / -2.0), sigma
 
-    def _bandwidth(self, gram: Gram, squared: NDArray[np.float64]) -> float:
-        if not isinstance(self.sigma, str):
-            return float(self.sigma)
-        if self.sigma == "median":
-            chosen = squared[np.triu_indices_from(squared, k=1)] if gram.is_symmetric else squared
-            chosen = chosen[chosen != 0]
-            return float(np.sqrt(np.median(chosen))) if chosen.size else 1.0
-        lower = gram.is_symmetric and gram.matcher != "none"
-        chosen = squared[np.tril_indices_from(squared)] if lower else squared.reshape(-1)
-        chosen = np.sort(chosen[chosen != 0])
-        middle = chosen[(chosen.size - 1) // 2] if chosen.size else 0.0
-        return float(np.sqrt(middle)) + 1e-3
+
+@dataclass(frozen=True)
+class Laplacian(_Radial):
+    """The exponential kernel of the aligned images: K = exp(−d / σ), d the Euclidean distance.
+
+    Also known as the Matérn kernel of order ½. The kernel of that name that is built on the sum of
+    absolute differences is another one, and no function of V and the norms.
+
+    Parameters
+    ----------
+    sigma : float or {"median", "released"}, default "median"
+        As for :class:`RBF`; by the rule ``"median"`` it is the median distance.
+
+    Notes
+    -----
+    Like every kernel of the distance it decreases with d: rankings by it and rank correlations are
+    those of the RBF kernel.
+    """
+
+    name = "laplacian"
+
+    def view(self, gram: Gram) -> tuple[NDArray[np.float64], float | None]:
+        """Return the kernel values, shape (N, M), and σ."""
+        squared = squared_distances(gram)
+        sigma = self._bandwidth(gram, squared)
+        return np.exp(-np.sqrt(_in_units_of(squared, sigma))), sigma
+
+
+@dataclass(frozen=True)
+class RationalQuadratic(_Radial):
+    """A mixture of RBF kernels of many bandwidths: K = (1 + d² / 2ασ²)^(−α).
+
+    Parameters
+    ----------
+    sigma : float or {"median", "released"}, default "median"
+        As for :class:`RBF`.
+    alpha : float, default 1.0
+        How little the bandwidths vary: the smaller, the heavier the tail; towards infinity the
+        kernel becomes the RBF kernel of the same σ.
+
+    Notes
+    -----
+    As for :class:`Laplacian`: in ranks it is the RBF kernel.
+    """
+
+    alpha: float = 1.0
+
+    name = "rational-quadratic"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (_is_real(self.alpha) and 0 < float(self.alpha) < np.inf):
+            raise InputError(f"alpha: expected a positive finite number; got {self.alpha!r}")
+
+    def view(self, gram: Gram) -> tuple[NDArray[np.float64], float | None]:
+        """Return the kernel values, shape (N, M), and σ."""
+        squared = squared_distances(gram)
+        sigma = self._bandwidth(gram, squared)
+        # exp(−α log(1 + …)) keeps the digits that 1 + … would round away for a large α.
+        ratio = _in_units_of(squared, sigma) / 2.0 / self.alpha
+        return np.exp(-self.alpha * np.log1p(ratio)), sigma
+
+
+def _in_units_of(squared: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """Return d² / σ², infinite where that is too large for float64; σ² itself may be out of it."""
+    with np.errstate(over="ignore"):
+        ratio: NDArray[np.float64] = squared / sigma / sigma
+    return ratio
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _check_sigma(sigma: float | str, rules: tuple[str, ...]) -> None:
+    if isinstance(sigma, str):
+        if sigma not in rules:
+            raise InputError(
+                f"sigma: expected a positive number or one of {', '.join(rules)}; got "
+                f"{sigma!r}.{did_you_mean(sigma, rules)}"
+            )
+    elif not (_is_real(sigma) and 0 < float(sigma) < np.inf):
+        raise InputError(f"sigma: expected a positive finite number; got {sigma!r}")
 
 
 def squared_distances(gram: Gram) -> NDArray[np.float64]:
     """Return ‖X‖² + ‖Y‖² − 2V for every pair, shape (N, M); see :class:`RBF` for the rounding."""
     norms = gram.row_squared_norms[:, None] + gram.column_squared_norms[None, :]
     squared = norms - 2.0 * gram.values
-    squared[np.abs(squared) <= 8 * np.finfo(gram.dtype).eps * norms] = 0.0
+    # No matching makes d² negative; rounding does, to near duplicates.
+    squared[squared <= 8 * np.finfo(gram.dtype).eps * norms] = 0.0
     return squared
 
 
-KERNELS: dict[str, type[Any]] = {"linear": Linear, "cosine": Cosine, "rbf": RBF}
+KERNELS: dict[str, type[Any]] = {
+    kernel.name: kernel
+    for kernel in (Linear, Cosine, RBF, Polynomial, Laplacian, RationalQuadratic)
+}
 
 
 def resolve_kernel(kernel: str | Kernel, sigma: float | str | None = None) -> Kernel:
-    """Return the kernel object for a name; `sigma` goes to the RBF kernel.
+    """Return the kernel object for a name; `sigma` goes to the kernels of the distance.
 
     Raises
     ------
@@ -165,9 +314,9 @@ def resolve_kernel(kernel: str | Kernel, sigma: float | str | None = None) -> Ke
                 f"kernel: expected one of {', '.join(KERNELS)}; got {kernel!r}."
                 f"{did_you_mean(kernel, KERNELS)}"
             )
-        if kernel == "rbf" and sigma is not None:
-            return RBF(sigma)
-        found: Kernel = KERNELS[kernel]()
+        chosen = KERNELS[kernel]
+        takes_sigma = issubclass(chosen, _Radial) and sigma is not None
+        found: Kernel = chosen(sigma) if takes_sigma else chosen()
         return found
     if isinstance(kernel, type):
         raise InputError(f"kernel: expected an object; got the class {kernel.__name__} itself")

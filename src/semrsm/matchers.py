@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import to_numpy
-from ._workers import Cancellation
-from .assignment import TOLERANCE, NotFiniteError, relative_gap, solve
+from ._workers import Cancellation, interruptible
+from .assignment import SMALL, TOLERANCE, NotFiniteError, relative_gap, solve
 from .errors import InputError, did_you_mean
 from .tokens import Block, Tokens
 
@@ -584,13 +584,18 @@ def match(a: Any, b: Any, *, matcher: str | Matcher = "optimal") -> Match:
     chosen = resolve_matcher(matcher)
     left, right = (Tokens([_vectors(x, name)], name) for x, name in ((a, "a"), (b, "b")))
     check_comparable(left, right, chosen, "a", "b")
-    workspace = Workspace(Cancellation(), nullcontext())
     dtype = np.promote_types(left.dtype, right.dtype)
     rows, columns = (
         chosen.prepare(_as_dtype(tokens.block(0, 1), dtype)) for tokens in (left, right)
     )
+
+    def work(cancellation: Cancellation) -> Matched:
+        workspace = Workspace(cancellation, nullcontext())
+        return chosen.pairs(rows, columns, _ONE, _ONE, workspace, keep_columns=True)
+
     try:
-        found = chosen.pairs(rows, columns, _ONE, _ONE, workspace, keep_columns=True)
+        large = len(rows.vectors) * len(columns.vectors) >= SMALL
+        found = interruptible(work) if large else work(Cancellation())
     except NotFiniteError:
         raise overflow_error("a", "b") from None
     if found.columns is None:
@@ -601,7 +606,7 @@ def match(a: Any, b: Any, *, matcher: str | Matcher = "optimal") -> Match:
     target = taken[placed] if columns.order is None else columns.order[taken[placed]]
     permutation = np.full(len(taken), -1, dtype=np.int64)
     permutation[source] = target
-    exponent = left.exponent + right.exponent
+    exponent = int(left.exponents[0] + right.exponents[0])
     contributions = np.zeros(len(taken))
     contributions[placed] = np.einsum(
         "sc,sc->s", rows.vectors[placed], columns.vectors[taken[placed]], dtype=np.float64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -85,14 +86,16 @@ def make_plan(
         (tile_rows, tile_columns), (size, width), x.channels, item
     )
     image = max(size, width) * (x.channels * item * 2 + 24)  # converted or sorted: twice
-    if x.in_place and other.in_place and not matcher.copies_blocks:
+    in_place = x.in_place and other.in_place and x.dtype == other.dtype
+    if in_place and not matcher.copies_blocks:
         image = 0
     fixed = kept + buffers + 3 * PIECE  # a piece being checked, its magnitudes, its squares
     smallest = fixed + 2 * image
     if memory < smallest:
         raise InputError(
-            f"memory: expected at least {format_bytes(smallest)} for {x.count} x {other.count} "
-            f"images ({format_bytes(kept)} of it the results); got {format_bytes(memory)}"
+            f"memory: expected at least {format_bytes(smallest, up=True)} for {x.count} x "
+            f"{other.count} images ({format_bytes(kept)} of it the results); got "
+            f"{format_bytes(memory)}"
         )
     most = max(x.count, other.count)
     panel = most if image == 0 else min(most, (memory - fixed) // (2 * image))
@@ -140,16 +143,20 @@ def memory_budget(memory: int | str | None) -> int:
     )
 
 
-def format_bytes(count: float) -> str:
+def format_bytes(count: float, *, up: bool = False) -> str:
     """Return a number of bytes as people read it, units being powers of 1024.
+
+    The last digit is rounded, or rounded up so that the text names no less than `count`.
 
     Examples
     --------
     >>> format_bytes(3 << 20)
     '3.0 MB'
     """
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1024:
-            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while count >= 1024 and len(units) > 1:
         count /= 1024
-    return f"{count:.1f} TB"
+        units.pop(0)
+    if units[0] == "bytes":
+        return f"{math.ceil(count)} bytes"
+    return f"{math.ceil(count * 10) / 10 if up else count:.1f} {units[0]}"

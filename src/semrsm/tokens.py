@@ -96,8 +96,8 @@ class Tokens:
         What is computed in: float64 for float64 and integers, float32 for everything else.
     squared_norms : ndarray of float64, shape (N,)
         The squared Frobenius norm of each image.
-    exponent : int
-        :meth:`block` returns the features divided by two to this power; 0 for ordinary values.
+    exponents : ndarray of int64, shape (N,)
+        :meth:`block` returns each image divided by two to this power; 0 for ordinary values.
 
     Raises
     ------
@@ -123,7 +123,7 @@ class Tokens:
                 f"shape {self._shape_text()}"
             )
         self.uniform = bool((self.sizes == self.sizes[0]).all())
-        self.exponent = 0
+        self.exponents = np.zeros(self.count, dtype=np.int64)
         self._measure()
 
     def _shape_text(self) -> str:
@@ -186,20 +186,22 @@ class Tokens:
     def _measure(self) -> None:
         """One pass over the data: finiteness, squared norms, the size of the entries."""
         self.squared_norms = np.empty(self.count)
-        largest = 0.0
+        largest = np.empty(self.count)
         for first, last in self.pieces(PIECE):
             block = self.block(first, last)
             with np.errstate(over="ignore", invalid="ignore"):
                 sums = np.einsum("sc,sc->s", block.vectors, block.vectors, dtype=np.float64)
                 norms = np.add.reduceat(sums, block.starts[:-1])
-            high = float(np.max(np.abs(block.vectors)))
-            if not high <= _LARGEST:  # also where it is NaN
+            highest = np.max(np.abs(block.vectors), axis=1).astype(np.float64)
+            if not highest.max() <= _LARGEST:  # also where it is NaN
                 self._refuse(block, first)
-            largest = max(largest, high)
+            largest[first:last] = np.maximum.reduceat(highest, block.starts[:-1])
             self.squared_norms[first:last] = norms
         low, high = _SAFE[self.dtype.itemsize]
-        if largest > 0 and not low < largest < high:
-            self.exponent = int(np.frexp(largest)[1])
+        unsafe = (largest > 0) & ((largest <= low) | (largest >= high))
+        self.exponents[unsafe] = np.frexp(largest[unsafe])[1]
+        if unsafe.any():
+            self.in_place = False
 
     def _refuse(self, block: Block, first: int) -> None:
         for i in range(len(block)):
@@ -207,7 +209,7 @@ class Tokens:
             bad = np.argwhere(~np.isfinite(image))
             what = "NaN or infinity"
             if not len(bad):
-                bad = np.argwhere(np.abs(image) > _LARGEST)
+                bad = np.argwhere(np.abs(image.astype(np.float64)) > _LARGEST)
                 what = f"a value beyond ±{_LARGEST:g}"
             if len(bad):
                 vector, channel = bad[0]
@@ -233,7 +235,7 @@ class Tokens:
         Returns
         -------
         Block
-            In the compute dtype, divided by two to the power `exponent`.
+            In the compute dtype, each image divided by two to the power of its exponent.
         """
         if self._list is not None:
             images = self._list[first:last]
@@ -243,10 +245,11 @@ class Tokens:
             if self._is_map:
                 data = data.reshape(len(data), self.channels, -1).transpose(0, 2, 1)
             vectors = np.ascontiguousarray(data, dtype=self.dtype).reshape(-1, self.channels)
-        if self.exponent:
-            vectors = np.ldexp(vectors, -self.exponent)
+        sizes, exponents = self.sizes[first:last], self.exponents[first:last]
+        if exponents.any():
+            vectors = np.ldexp(vectors, -np.repeat(exponents, sizes)[:, None])
         starts = np.zeros(last - first + 1, dtype=np.int64)
-        np.cumsum(self.sizes[first:last], out=starts[1:])
+        np.cumsum(sizes, out=starts[1:])
         return Block(vectors, starts)
 
 
@@ -260,7 +263,12 @@ def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ..
     """
     if ids is None:
         return tuple(str(i) for i in range(count))
-    names = tuple(str(i) for i in ids)
+    try:
+        names = tuple(str(i) for i in ids)
+    except TypeError as error:
+        raise InputError(
+            f"{name}: expected a sequence of names; got {type(ids).__name__}"
+        ) from error
     if len(names) != count:
         raise InputError(f"{name}: expected {count} ids, one for each image; got {len(names)}")
     if len(set(names)) != count:

@@ -40,7 +40,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of feature extraction."""
     group = parser.add_argument_group("features")
     group.add_argument(
-        "--model", default="efficientnet-lite0", help="the network (default: %(default)s)"
+        "--model",
+        default="efficientnet-lite0",
+        help="the network: a name such as dinov2-giant, 'transformers:ORG/NAME', 'timm:NAME', "
+        "'onnx:FILE', or a folder with config and weights (default: %(default)s)",
+    )
+    group.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="what the network gets: the side of a square, or height and width (default: what it "
+        "was made for)",
     )
     group.add_argument(
         "--layers",
@@ -126,9 +137,18 @@ def table_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> li
     ]
 
 
+def _size(pixels: list[int] | None) -> int | tuple[int, int] | None:
+    """Return the value of --size."""
+    if pixels is None:
+        return None
+    if len(pixels) > 2:
+        raise InputError(f"--size: expected one number or two; got {len(pixels)}")
+    return pixels[0] if len(pixels) == 1 else (pixels[0], pixels[1])
+
+
 def features_of(arguments: argparse.Namespace) -> Features:
     """Return the features of ``arguments.source``: extracted from photos, or read from a file."""
-    from ..features import extract, load_features
+    from ..features import extract, load_features, load_model
 
     source = Path(arguments.source)
     if not source.exists():
@@ -139,7 +159,7 @@ def features_of(arguments: argparse.Namespace) -> Features:
     if source.is_dir():
         with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
             return extract(
-                arguments.model,
+                load_model(arguments.model, size=_size(arguments.size)),
                 source,
                 layers=arguments.layers,
                 batch_size=arguments.batch_size,

@@ -105,11 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
         grams=grams,
         kernels=tuple(arguments.kernel),
         sigma=sigma,
-        grids={
-            layer: (features[layer].shape[2], features[layer].shape[3])
-            for layer in features
-            if features[layer].ndim == 4
-        },
+        grids=features.grids,
         facts={
             "source": arguments.source.name,
             "images": len(features.ids),

@@ -16,7 +16,8 @@ import numpy as np
 from .._version import __version__
 from ..errors import InputError, did_you_mean, require
 from .images import ImageSource, open_images
-from .models import Model, load_model
+from .models import Model, load_model, token_grid
+from .preprocess import Preprocess
 from .result import Features
 
 #: Tokens before the patches that are tried where the network does not say: none, a class token, a
@@ -75,7 +76,9 @@ def extract(
     -------
     Features
         Feature maps (N, C, H, W) or tokens (N, T, D) by layer; logits where the module returns
-        class scores (N, K).
+        class scores (N, K). Its provenance says what was run on what: among others, ``"grids"``
+        has height and width of each layer's grid, for tokens where they make one in the
+        proportions of the input, and ``"preprocess"`` what :class:`Preprocess` is made of.
 
     Raises
     ------
@@ -111,8 +114,13 @@ def extract(
     if layers is None:
         if known is None:
             raise InputError("layers: expected names of layers; a bare module recommends none")
+        if not known.layers:
+            raise InputError(
+                f"layers: expected names of layers; nothing is known about those of {known.name!r}"
+            )
         layers = known.layers
-    chosen = choose_layers([name for name, _ in module.named_modules() if name], layers)
+    names = [name for name, _ in module.named_modules() if name]
+    chosen = choose_layers(names, layers)
     chosen_preprocess = preprocess or (known.preprocess if known is not None else None)
     source = open_images(images, chosen_preprocess)
 
@@ -120,6 +128,8 @@ def extract(
     home = parameter.device if parameter is not None else torch.device("cpu")
     target = home if device is None else _device(torch, device)
     kept = _Kept(len(source.ids), np.dtype(dtype))
+    channels_last = set(_fitting(chosen, known.channels_last)) if known is not None else set()
+    grids: dict[str, tuple[int, int]] = {}
     with (
         _evaluating(module),
         _on(module, target, home),
@@ -128,12 +138,19 @@ def extract(
     ):
         for ids, batch in _batches(source, batch_size, on_error, progress):
             recorded.clear()
-            output = module(torch.from_numpy(batch).to(target))
+            output = module(
+                torch.from_numpy(batch).to(target), **(known.arguments if known is not None else {})
+            )
             for name in chosen:
                 if name not in recorded:
                     raise InputError(f"layers: {name!r} exists, but the network does not run it")
-                kept.add(name, ids, _spatial(recorded[name], name, prefix))
-            logits = _logits(output, len(ids))
+                values = _spatial(recorded[name], name, prefix, len(ids), name in channels_last)
+                grid = _grid(values, batch.shape[2:])
+                if grid is not None:
+                    grids[name] = grid
+                kept.add(name, ids, values)
+            # Other two-dimensional outputs, such as pooled features, are no class scores.
+            logits = _logits(output, len(ids)) if known is None or known.has_classes else None
             if logits is not None:
                 kept.add_logits(logits)
             kept.ids += ids
@@ -149,8 +166,9 @@ def extract(
             "model": known.name if known is not None else type(module).__name__,
             "layers": chosen,
             "images": len(kept.ids),
-            "preprocess": repr(chosen_preprocess) if source.preprocessed_here else "done before",
-            "prefix_tokens": prefix_tokens,
+            "preprocess": _described(chosen_preprocess if source.preprocessed_here else None),
+            "prefix_tokens": prefix_tokens if prefix is None else prefix,
+            "grids": grids,
             "state_sha256": state_hash(module),
             **(known.provenance if known is not None else {}),
             "semrsm": __version__,
@@ -184,10 +202,7 @@ def choose_layers(names: Sequence[str], wanted: str | Sequence[str]) -> list[str
         raise InputError("layers: expected at least one name; got none")
     chosen: set[str] = set()
     for pattern in patterns:
-        expression = re.escape(str(pattern))
-        for glob, regular in ((r"\*\*", ".*"), (r"\*", "[^.]*"), (r"\?", "[^.]")):
-            expression = expression.replace(glob, regular)
-        found = [name for name in names if re.fullmatch(expression, name)]
+        found = _fitting(names, [pattern])
         if not found:
             shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if names[12:] else "")
             raise InputError(
@@ -196,6 +211,17 @@ def choose_layers(names: Sequence[str], wanted: str | Sequence[str]) -> list[str
             )
         chosen.update(found)
     return [name for name in names if name in chosen]
+
+
+def _fitting(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Return the names that at least one of the globs fits."""
+    expressions = []
+    for pattern in patterns:
+        expression = re.escape(str(pattern))
+        for glob, regular in ((r"\*\*", ".*"), (r"\*", "[^.]*"), (r"\?", "[^.]")):
+            expression = expression.replace(glob, regular)
+        expressions.append(re.compile(expression))
+    return [name for name in names if any(e.fullmatch(name) for e in expressions)]
 
 
 class _Kept:
@@ -233,6 +259,8 @@ class _Kept:
 
     def add_logits(self, values: Any) -> None:
         array = values.float().cpu().numpy()
+        if not np.isfinite(array).all():
+            raise InputError("model: its class scores are NaN or infinite for some images")
         if self._logits is None:
             self._logits = np.empty((self._count, array.shape[1]), dtype=np.float32)
         self._logits[len(self.ids) : len(self.ids) + len(array)] = array
@@ -308,7 +336,9 @@ def _recording(module: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
                     f"layers: the network runs {name!r} more than once for one image, so its "
                     "output is not one array; choose a layer around it"
                 )
-            recorded[name] = output
+            # A copy, since a part that works in place (a ReLU) may follow and write over it.
+            found = _first_tensor(output)
+            recorded[name] = output if found is None else found.clone()
 
         return record
 
@@ -320,7 +350,7 @@ def _recording(module: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             handle.remove()
 
 
-def _spatial(output: Any, name: str, prefix: int | None) -> Any:
+def _spatial(output: Any, name: str, prefix: int | None, count: int, channels_last: bool) -> Any:
     """Return the spatial tensor of a layer's output: (N, C, H, W), or (N, T, D) without prefix."""
     tensor = _first_tensor(output)
     if tensor is None:
@@ -330,8 +360,13 @@ def _spatial(output: Any, name: str, prefix: int | None) -> Any:
             f"layers: {name!r} has no spatial extent; expected feature maps (N, C, H, W) or tokens "
             f"(N, T, D), got {got}"
         )
+    if len(tensor) != count:
+        raise InputError(
+            f"layers: {name!r} gives {tuple(tensor.shape)} for {count} images; expected the images "
+            "first. Parts inside windowed attention work on pieces: choose the block around it"
+        )
     if tensor.ndim == 4:
-        return tensor
+        return tensor.permute(0, 3, 1, 2) if channels_last else tensor
     tokens = tensor.shape[1]
     dropped = prefix if prefix is not None else _usual_prefix(tokens, name)
     if dropped >= tokens:
@@ -373,7 +408,7 @@ def _prefix_policy(prefix_tokens: int | str, known: Model | None, module: Any) -
     if prefix_tokens == "keep":
         return 0
     if prefix_tokens == "auto":
-        if known is not None and known.prefix_tokens:
+        if known is not None and known.prefix_tokens is not None:
             return known.prefix_tokens
         declared = getattr(module, "num_prefix_tokens", None)
         return declared if isinstance(declared, int) else None
@@ -382,6 +417,20 @@ def _prefix_policy(prefix_tokens: int | str, known: Model | None, module: Any) -
             f"prefix_tokens: expected a number >= 0, 'auto' or 'keep'; got {prefix_tokens!r}"
         )
     return prefix_tokens
+
+
+def _grid(values: Any, size: Sequence[int]) -> tuple[int, int] | None:
+    """Return height and width of the grid of a layer, for an input of `size`, where it has one."""
+    if values.ndim == 4:
+        return (int(values.shape[2]), int(values.shape[3]))
+    return token_grid(int(values.shape[1]), *size) if len(size) == 2 else None
+
+
+def _described(preprocess: Callable[[Any], Any] | None) -> Any:
+    """Return the preprocessing for the provenance: in full where that is possible."""
+    if preprocess is None:
+        return "done before"
+    return preprocess.to_dict() if isinstance(preprocess, Preprocess) else repr(preprocess)
 
 
 def _logits(output: Any, count: int) -> Any:

@@ -95,6 +95,18 @@ class Features(Mapping[str, "Array"]):
         return self._logits
 
     @property
+    def grids(self) -> dict[str, tuple[int, int]]:
+        """Height and width of the grid of each layer, where they are known."""
+        told = self._provenance.get("grids", {})
+        grids = {}
+        for layer, array in self._layers.items():
+            if array.ndim == 4:
+                grids[layer] = (array.shape[2], array.shape[3])
+            elif layer in told:
+                grids[layer] = (int(told[layer][0]), int(told[layer][1]))
+        return grids
+
+    @property
     def provenance(self) -> Mapping[str, Any]:
         """Model, weights, preprocessing, versions."""
         return self._provenance

@@ -144,16 +144,11 @@ def match_figure(
 
 
 def _as_seen(photo: Any, features: Features) -> Any:
-    """Return the part of a photograph that the network saw, as far as the model's name tells."""
-    from ..features import load_model
-    from ..features.models import LOADERS, Preprocess
+    """Return the part of a photograph that the network saw, as far as the features tell."""
+    from ..features.preprocess import Preprocess
 
-    name = features.provenance.get("model")
-    if name in LOADERS:
-        preprocess = load_model(name).preprocess
-        if isinstance(preprocess, Preprocess):
-            return preprocess.crop(photo)
-    return photo
+    preprocess = Preprocess.of(features.provenance)
+    return photo if preprocess is None else preprocess.crop(photo)
 
 
 def _draw_rsms(results: Results, kernel: str) -> Any:

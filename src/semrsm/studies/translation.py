@@ -18,7 +18,7 @@ from .._statistics import auc, separation
 from ..datasets.crops import ShiftedCrops
 from ..errors import InputError
 from ..features import Features, extract, load_model
-from ..features.models import Preprocess
+from ..features.preprocess import Preprocess
 from ..gram import Gram, gram
 from ..kernels import resolve_kernel
 from ..matchers import Match, match
@@ -110,9 +110,11 @@ def translation(
         raise InputError("layers: expected names of layers, since the model recommends none")
     # The network is to see the whole crop, and nothing of what lies around it.
     preprocess = getattr(loaded, "preprocess", None)
+    side = 224
     if isinstance(preprocess, Preprocess):
-        preprocess = replace(preprocess, resize=preprocess.size)
-    crops = ShiftedCrops(photos, shifts, size=getattr(preprocess, "size", 224))
+        side = max(preprocess.height_and_width)
+        preprocess = replace(preprocess, resize=preprocess.size, fit="crop")
+    crops = ShiftedCrops(photos, shifts, size=side)
     features = extract(
         loaded,
         crops,
@@ -276,10 +278,8 @@ def example_match(
     right = list(crops.crop_shifts).index(shifts[-2] if len(shifts) > 2 else shifts[-1])
     values = features[layer]
     if values.ndim == 4:
-        grid = (values.shape[2], values.shape[3])
         vectors = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)
     else:
-        side = int(np.sqrt(values.shape[1]))
-        grid = (side, values.shape[1] // side)
         vectors = values
+    grid = features.grids.get(layer, (1, vectors.shape[1]))
     return match(vectors[left], vectors[right]), left, right, grid

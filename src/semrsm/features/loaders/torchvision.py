@@ -1,0 +1,94 @@
+"""Networks of the torchvision package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import InputError, did_you_mean, require
+from ..models import Model
+from ..preprocess import Preprocess
+from ._weights import fill, out_of_reach, read_state, require_built, sha256, split_file, spread
+
+
+def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
+    """Load ``NAME``, or ``NAME@FILE``."""
+    torch = require("torch", extra="features", purpose="Feature extraction")
+    package = require_built("torchvision", extra="torchvision", spec=spec)
+    models = require_built("torchvision.models", extra="torchvision", spec=spec)
+    name, file = split_file(rest)
+    known = models.list_models(module=models)
+    if name not in known:
+        raise InputError(
+            f"model: torchvision has no classifier {name!r}.{did_you_mean(name, known)}"
+        )
+    weights = models.get_model_weights(name).DEFAULT
+    facts: dict[str, Any] = {"torchvision": package.__version__}
+    if file is not None:
+        state = read_state(file)
+        facts |= {"weights_file": file.name, "weights_sha256": sha256(file)}
+    else:
+        try:
+            state = torch.hub.load_state_dict_from_url(
+                weights.url, progress=False, check_hash=True, map_location="cpu", weights_only=True
+            )
+        except (OSError, RuntimeError) as error:
+            raise out_of_reach(
+                spec,
+                f"the weights {weights.url}",
+                "Download that file on a machine with access, and pass "
+                f"'torchvision:{name}@FILE' as the model.",
+                error,
+            ) from error
+        facts["weights"] = str(weights)
+    head = _classes(state)
+    module = models.get_model(name, weights=None, **({} if head is None else {"num_classes": head}))
+    fill(module, state, spec)
+    preprocess = _preprocess(weights.transforms())
+    if size is not None:
+        own = getattr(module, "image_size", None)  # of its vision transformers
+        if own is not None and size != (own, own):
+            raise InputError(
+                f"size: torchvision's {name} takes {own}x{own} only; the same network from timm or "
+                f"transformers takes others; got {size}"
+            )
+        preprocess = preprocess.at(size)
+    return Model(
+        name=f"torchvision:{name}",
+        module=module.eval(),
+        preprocess=preprocess,
+        layers=_layers(module),
+        prefix_tokens=1 if hasattr(module, "class_token") else 0,
+        has_classes=True,
+        provenance=facts,
+        # Shifted windows are kept as (N, H, W, C) throughout.
+        channels_last=("features.**",) if type(module).__name__ == "SwinTransformer" else (),
+    )
+
+
+def _classes(state: dict[str, Any]) -> int | None:
+    """Return the number of outputs of the last layer of a state dict."""
+    biases = [key for key in state if key.endswith(".bias")]
+    return len(state[biases[-1]]) if biases else None
+
+
+def _layers(module: Any) -> tuple[str, ...]:
+    parts = dict(module.named_modules())
+    stages = [f"layer{i}" for i in (1, 2, 3, 4) if f"layer{i}" in parts]
+    if stages:
+        return tuple(stages)
+    for name in ("encoder.layers", "features"):
+        if name in parts:
+            return spread([f"{name}.{child}" for child, _ in parts[name].named_children()])
+    return ()
+
+
+def _preprocess(transforms: Any) -> Preprocess:
+    """Return what the preset of some weights does."""
+    mean, std = transforms.mean, transforms.std
+    return Preprocess(
+        size=int(transforms.crop_size[0]),
+        resize=int(transforms.resize_size[0]),
+        mean=(mean[0] * 255, mean[1] * 255, mean[2] * 255),
+        std=(std[0] * 255, std[1] * 255, std[2] * 255),
+        interpolation=str(transforms.interpolation.value),
+    )
