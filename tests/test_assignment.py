@@ -11,9 +11,10 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 import semrsm
+from oracles import greedy_on
 from semrsm import _native
 from semrsm._workers import Cancellation
-from semrsm.assignment import TOLERANCE, relative_gap, solve
+from semrsm.assignment import TOLERANCE, Cancelled, NotFiniteError, relative_gap, solve
 from semrsm.errors import InputError
 
 SHAPES = [(1, 1), (1, 6), (6, 1), (2, 2), (3, 7), (7, 3), (20, 20), (49, 49), (50, 64), (64, 50)]
@@ -303,3 +304,200 @@ def test_ctrl_c_ends_one_long_assignment(request):
     _, errors = process.communicate(timeout=60)
     assert time.monotonic() - start < 3
     assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+# ---------------------------------------------------------------- harder cases
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [63, 64, 300])
+def test_price_wars_and_blocks(size, dtype):
+    """Matrices on which an auction alone would take for ever."""
+    rng = np.random.default_rng(size)
+    n = np.arange(1.0, size + 1)
+    group = np.arange(size) * 7 // size
+    matrices = {
+        "products": n[:, None] * n,
+        "powers": 1.5 ** (-np.abs(n[:, None] - n) % 40),
+        "blocks": (group[:, None] == group) * 1.0,
+        "blocks with noise": (group[:, None] == group) + 1e-6 * rng.uniform(size=(size, size)),
+        "offset": 1e6 + rng.normal(size=(size, size)),
+        "triangle": np.tril(np.ones((size, size))),
+        "two values": 1.0 + (rng.uniform(size=(size, size)) < 2 / size),
+        "one good column": np.eye(size)[0] * n[:, None] + rng.normal(size=(size, size)) * 1e-9,
+    }
+    for kind, matrix in matrices.items():
+        for part in (matrix, matrix[:, :-1], matrix[:-3]):
+            cast = part.astype(dtype)
+            found = semrsm.assign(cast)
+            check(cast, found)
+            assert relative_gap(found.value, found.upper_bound) <= TOLERANCE, kind
+
+
+@pytest.mark.parametrize("kind", sorted(set(MATRICES) - {"many magnitudes"}))
+def test_gaps_are_within_the_tolerance(kind):
+    rng = np.random.default_rng(10)
+    for dtype in (np.float32, np.float64):
+        batch = np.stack([MATRICES[kind](rng, 33, 33) for _ in range(5)]).astype(dtype)
+        found = semrsm.assign(batch)
+        assert relative_gap(found.value, found.upper_bound).max() <= TOLERANCE
+
+
+def test_the_ends_of_the_types():
+    largest = np.finfo(np.float32).max
+    rng = np.random.default_rng(11)
+    for matrix in (
+        np.full((9, 9), largest, np.float32),
+        np.full((9, 9), -largest, np.float32),
+        np.where(rng.uniform(size=(9, 9)) < 0.5, largest, -largest).astype(np.float32),
+        rng.integers(0, 9, (9, 9)) * np.float32(1e-45),
+        rng.integers(0, 9, (9, 9)) * 5e-324,
+        rng.normal(size=(9, 9)) * 1e306,
+    ):
+        check(matrix, semrsm.assign(matrix))
+
+
+def test_a_sum_beyond_float64_is_no_silent_infinity():
+    with pytest.raises(InputError, match="^affinity: "):
+        semrsm.assign(np.full((3, 3), 1.7e308))
+
+
+@pytest.mark.parametrize("kernels", _native.kernels())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_batch_of_unequal_matrices(dtype, kernels):
+    """Small, large, turned and empty side by side; the larger ones remember their bids."""
+    rng = np.random.default_rng(12)
+    shapes = [(5, 5), (450, 450), (3, 420), (0, 4), (420, 3), (30, 30), (64, 64), (450, 449)]
+    shapes = shapes * 2 + [(1, 1), (16, 16), (401, 401)]
+    stride = 450
+    spaced = [np.full((max(s, 1), stride), np.nan, dtype) for s, _ in shapes]
+    for n, (s, t) in enumerate(shapes):
+        drawn = rng.normal(size=(s, t)) if n % 2 else rng.integers(-2, 3, (s, t))
+        spaced[n][:s, :t] = drawn
+    offsets = np.cumsum([0] + [m.size for m in spaced[:-1]])
+    values, bounds, _ = solve(
+        np.concatenate([m.ravel() for m in spaced]),
+        offsets.astype(np.int64),
+        np.array([s for s, _ in shapes], np.int32),
+        np.array([t for _, t in shapes], np.int32),
+        row_stride=stride,
+        cancellation=Cancellation(),
+        kernels=kernels,
+    )
+    for (s, t), matrix, value, bound in zip(shapes, spaced, values, bounds, strict=True):
+        best = optimum(matrix[:s, :t])
+        assert value == pytest.approx(best, rel=1e-6, abs=1e-9)
+        assert bound >= best - 1e-9
+
+
+@pytest.mark.parametrize("kernels", _native.kernels())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_small_matrices_against_scipy(dtype, kernels):
+    rng = np.random.default_rng(13)
+    for size, width in [(1, 1), (2, 2), (3, 4), (8, 8), (9, 7), (16, 16), (17, 17)]:
+        batch = np.concatenate(
+            [
+                rng.integers(-1, 2, size=(60, size, width)),
+                rng.normal(size=(60, size, width)),
+                10.0 ** rng.uniform(-3, 3, size=(60, size, width)),
+            ]
+        ).astype(dtype)
+        rng.shuffle(batch)
+        values, bounds, columns = solve(
+            batch.reshape(-1),
+            np.arange(180, dtype=np.int64) * size * width,
+            size,
+            width,
+            row_stride=width,
+            cancellation=Cancellation(),
+            keep_columns=True,
+            kernels=kernels,
+        )
+        best = np.array([optimum(matrix) for matrix in batch])
+        np.testing.assert_allclose(values, best, rtol=1e-6, atol=1e-9)
+        assert (bounds >= best - 1e-9).all()
+        for matrix, taken, value in zip(batch.astype(np.float64), columns, values, strict=True):
+            rows = np.flatnonzero(taken >= 0)
+            assert len(set(taken[rows].tolist())) == min(size, width)
+            assert matrix[rows, taken[rows]].sum() == pytest.approx(value, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("kernels", _native.kernels())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_greedy_is_the_same_on_every_instruction_set(dtype, kernels):
+    rng = np.random.default_rng(14)
+    for size, width in [(5, 5), (8, 9), (17, 17), (40, 33), (130, 130)]:
+        matrix = rng.integers(0, 3, (size, width)).astype(dtype)
+        for taken in (0, 3):
+            _, bounds, columns = solve(
+                matrix.reshape(-1),
+                np.zeros(1, np.int64),
+                size,
+                width,
+                row_stride=width,
+                method="greedy",
+                taken=taken,
+                cancellation=Cancellation(),
+                keep_columns=True,
+                kernels=kernels,
+            )
+            expected = greedy_on(matrix[taken:, taken:])
+            expected = np.where(expected >= 0, expected + taken, -1)
+            np.testing.assert_array_equal(columns[0, taken:], expected)
+            assert bounds[0] >= optimum(matrix)
+
+
+@pytest.mark.parametrize("method", ["assign", "greedy"])
+def test_cancelled_work_ends(method):
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with pytest.raises(Cancelled):
+        solve(
+            np.ones(16),
+            np.zeros(1, np.int64),
+            4,
+            4,
+            row_stride=4,
+            method=method,
+            cancellation=cancellation,
+        )
+
+
+@pytest.mark.parametrize("method", ["assign", "greedy"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_the_native_solver_names_what_is_not_finite(method, bad):
+    for place in (0, 7, 16, 24):
+        data = np.ones(3 * 25)
+        data[50 + place] = bad
+        with pytest.raises(NotFiniteError) as caught:
+            solve(
+                data,
+                np.arange(3, dtype=np.int64) * 25,
+                5,
+                5,
+                row_stride=5,
+                method=method,
+                cancellation=Cancellation(),
+            )
+        assert caught.value.matrix == 2
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1.0, 1e30])
+def test_the_input_is_not_changed(factor):
+    for shape in ((16, 16), (17, 17), (16, 9)):
+        matrix = (np.random.default_rng(15).normal(size=shape) * factor).astype(np.float32)
+        before = matrix.copy()
+        matrix.flags.writeable = False
+        semrsm.assign(matrix, tolerance=0.0)
+        np.testing.assert_array_equal(matrix, before)
+
+
+def test_other_byte_order():
+    matrix = np.random.default_rng(16).normal(size=(7, 7))
+    assert float(semrsm.assign(matrix.astype(">f8")).value) == float(semrsm.assign(matrix).value)
+
+
+@pytest.mark.parametrize("tolerance", ["tight", None, [1e-6]])
+def test_refuses_a_tolerance_that_is_no_number(tolerance):
+    with pytest.raises(InputError, match="^tolerance: expected a number >= 0; got"):
+        semrsm.assign(np.eye(2), tolerance=tolerance)

@@ -337,3 +337,91 @@ def test_nothing_is_loaded_that_the_core_does_not_need():
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.stdout.strip() == "[]", found.stderr
+
+
+# ---------------------------------------------------------------- what else a matrix must hold
+
+
+@pytest.mark.parametrize("matcher", list(matchers.MATCHERS))
+def test_images_do_not_know_their_place(matcher):
+    """Another order of the images is the same order of the matrix."""
+    x = tokens(9, 12, 6).astype(np.float32)
+    order = np.random.default_rng(1).permutation(9)
+    plain = semrsm.gram(x, x, matcher=matcher).values
+    moved = semrsm.gram(x[order], x[order], matcher=matcher).values
+    np.testing.assert_allclose(moved, plain[np.ix_(order, order)], rtol=1e-5, atol=1e-4)
+
+
+def test_one_set_against_itself_is_two_sets_that_are_equal():
+    x = tokens(8, 20, 6)
+    for matcher in ("none", "optimal", "batch-optimal"):
+        one, two = semrsm.gram(x, matcher=matcher), semrsm.gram(x, x.copy(), matcher=matcher)
+        np.testing.assert_allclose(one.values, two.values, rtol=1e-12)
+        assert one.is_symmetric
+        assert not two.is_symmetric
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("matcher", list(matchers.MATCHERS))
+def test_workers_change_nothing(matcher, workers):
+    x = tokens(17, 33, 6, seed=2).astype(np.float32)
+    found = semrsm.gram(x, matcher=matcher, workers=workers)
+    expected = semrsm.gram(x, matcher=matcher, workers=3)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-6, atol=1e-4)
+
+
+def test_float32_queries_in_a_float64_gallery():
+    x, y = tokens(3).astype(np.float32), tokens(4, seed=1)
+    found = semrsm.gram(x, y)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found.values, slow_gram(x, y), rtol=1e-12)
+    np.testing.assert_allclose(semrsm.gram(y, x).values, found.values.T, rtol=1e-12)
+
+
+@pytest.mark.parametrize("factors", [(1e20, 1e-20), (1e-20, 1.0), (1e30, 1e-30)])
+def test_queries_and_gallery_of_other_sizes(factors):
+    x, y = tokens(3), tokens(4, seed=1)
+    plain = semrsm.gram(x, y)
+    for dtype in (np.float32, np.float64):
+        scaled = [(z * f).astype(dtype) for z, f in zip((x, y), factors, strict=True)]
+        found = semrsm.gram(*scaled)
+        product = factors[0] * factors[1]
+        np.testing.assert_allclose(found.values, plain.values * product, rtol=1e-5)
+        np.testing.assert_allclose(
+            found.rsm("cosine").values, plain.rsm("cosine").values, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("ids", [5, 1.5])
+def test_refuses_ids_that_are_no_sequence(ids):
+    with pytest.raises(InputError, match="^ids: expected"):
+        semrsm.gram(tokens(2), ids=ids)
+
+
+def test_kernel_and_matcher_are_checked_before_any_feature_is_read():
+    class Unreadable:
+        shape, dtype = (2, 3, 4), np.dtype(np.float32)
+
+        def __getitem__(self, _):
+            raise AssertionError("features were read")
+
+    for options in ({"kernel": "cosin"}, {"matcher": "best"}, {"workers": 0}, {"memory": "x"}):
+        with pytest.raises(InputError):
+            semrsm.rsm(Unreadable(), **options)
+
+
+def test_the_caller_cannot_see_a_half_written_diagonal():
+    """Values and bounds of the approximate matchers hold on the diagonal too."""
+    x = tokens(5, 9, 4)
+    for name in matchers.MATCHERS:
+        found = semrsm.gram(x, matcher=name)
+        assert (found.values.diagonal() <= found.row_squared_norms * (1 + 1e-12)).all()
+        assert (found.upper_bound.diagonal() >= found.row_squared_norms * (1 - 1e-12)).all()
+
+
+def test_masked_entries_are_not_taken_for_data():
+    """A mask says that the numbers below it mean nothing."""
+    x = np.ma.masked_array(tokens(2), mask=False)
+    x[1, 2, 0] = np.ma.masked
+    with pytest.raises(InputError, match="^x: expected"):
+        semrsm.gram(x)

@@ -107,3 +107,76 @@ def test_a_kernel_of_ones_own(gram):
 def test_refuses(gram, kernel, sigma, message):
     with pytest.raises(InputError, match=message):
         gram.rsm(kernel, sigma=sigma)
+
+
+# ---------------------------------------------------------------- where formulas meet their limits
+
+
+@pytest.mark.parametrize("sigma", [1e-200, 1e-8, 1e8, 1e200])
+def test_any_positive_bandwidth(gram, sigma):
+    """σ² may leave the range of float64; K may not become NaN."""
+    found = gram.rsm("rbf", sigma=sigma).values
+    np.testing.assert_array_equal(found.diagonal(), np.ones(6))
+    off = found[~np.eye(6, dtype=bool)]
+    if sigma < 1:
+        np.testing.assert_array_equal(off, np.zeros(30))
+    else:
+        np.testing.assert_allclose(off, np.ones(30), atol=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [None, [1.0, 2.0], 1j, -1.0, float("inf"), "", True])
+def test_refuses_a_bandwidth(sigma):
+    with pytest.raises(InputError, match="^sigma: expected"):
+        RBF(sigma)
+
+
+def test_sigma_is_the_same_rule_on_a_numpy_scalar(gram):
+    assert gram.rsm("rbf", sigma=np.float32(2)).sigma == 2.0
+
+
+def test_released_rule_takes_all_pairs_of_the_baseline():
+    """With no matching the released code takes the whole matrix: every value twice."""
+    gram = semrsm.gram(np.random.default_rng(5).normal(size=(4, 9, 5)), matcher="none")
+    off = np.sort(distances(gram)[~np.eye(4, dtype=bool)])
+    expected = np.sqrt(off[(len(off) - 1) // 2]) + 1e-3
+    assert gram.rsm("rbf", sigma="released").sigma == pytest.approx(expected)
+
+
+def test_cosine_of_zero_images_is_zero_on_both_sides():
+    x, y = np.ones((3, 2, 2)), np.ones((2, 2, 2))
+    x[1], y[0] = 0, 0
+    found = semrsm.rsm(x, y).values
+    np.testing.assert_allclose(found, [[0, 1], [0, 0], [0, 1]])
+
+
+def test_cosine_of_the_far_ends_of_float64():
+    """‖X‖ ‖Y‖ overflows, or underflows, where the cosine does not."""
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 4, 3))
+    expected = semrsm.rsm(x, y).values
+    for factor in (1e-139, 1e139):
+        np.testing.assert_allclose(semrsm.rsm(x * factor, y * factor).values, expected)
+        np.testing.assert_allclose(semrsm.rsm(x * factor, y / factor).values, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("matcher", ["none", "optimal", "greedy", "topk-greedy", "batch-optimal"])
+def test_kernels_of_duplicates(matcher, dtype):
+    x = np.random.default_rng(7).normal(size=(5, 49, 300)).astype(dtype)
+    x = np.concatenate([x, x])
+    gram = semrsm.gram(x, matcher=matcher)
+    cosine, rbf = gram.rsm("cosine").values, gram.rsm("rbf").values
+    for i in range(5):
+        assert cosine[i, i + 5] == pytest.approx(1, abs=1e-6)
+        assert rbf[i, i + 5] == 1.0
+    assert (rbf <= 1).all()
+    assert (rbf > 0).all()
+
+
+@pytest.mark.parametrize("kernel", ["linear", "cosine", "rbf"])
+def test_one_set_of_images_gives_a_symmetric_matrix(kernel):
+    """To the last bit: what reads one triangle and what reads the other must agree."""
+    for dtype in (np.float32, np.float64):
+        x = np.random.default_rng(8).normal(size=(20, 9, 5)).astype(dtype)
+        found = semrsm.gram(x).rsm(kernel).values
+        np.testing.assert_array_equal(found, found.T)

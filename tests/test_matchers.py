@@ -172,3 +172,98 @@ def test_options_are_checked(make, message):
 def test_repr_is_one_line():
     text = repr(semrsm.match(np.eye(3), np.eye(3)))
     assert text == "Match(3 vectors, matcher='optimal', value=3, relative gap=0.0e+00)"
+
+
+# ---------------------------------------------------------------- ties, and both ways round
+
+
+def whole_numbers(size, width, seed):
+    """Small integers, as exact in float32 as in float64: many ties, and vectors that are zero."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(-1, 2, (size, 3)).astype(float), rng.integers(-1, 2, (width, 3)) * 1.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [(5, 5), (17, 17), (40, 64), (64, 40), (150, 150)])
+def test_ties_are_broken_as_documented(sizes, dtype):
+    """Values are compared: which of two equal columns is taken changes what is left."""
+    for seed in range(3):
+        a, b = whole_numbers(*sizes, seed)
+        x, y = a.astype(dtype), b.astype(dtype)
+        np.testing.assert_array_equal(
+            semrsm.match(x, y, matcher="greedy").permutation, greedy(a, b)
+        )
+        windows = semrsm.match(x, y, matcher=matchers.BatchOptimal(window=7))
+        assert windows.value == inner_product(a, b, batch_optimal(a, b, 7))
+        found = semrsm.match(x, y, matcher=matchers.TopKGreedy(k=4))
+        expected = inner_product(a, b, topk_greedy(a, b, 4))
+        assert found.value == expected
+        assert (found.permutation >= 0).sum() == min(sizes)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gram_holds_what_match_finds(name, dtype):
+    """One tile of many pairs and one pair alone are the same computation."""
+    x = np.random.default_rng(8).normal(size=(6, 30, 8)).astype(dtype)
+    y = np.random.default_rng(9).normal(size=(4, 30, 8)).astype(dtype)
+    options = {
+        "topk-greedy": matchers.TopKGreedy(k=7),
+        "batch-optimal": matchers.BatchOptimal(window=7),
+    }
+    matcher = options.get(name, name)
+    gram = semrsm.gram(x, y, matcher=matcher)
+    for i in range(6):
+        for j in range(4):
+            one = semrsm.match(x[i], y[j], matcher=matcher)
+            assert gram.values[i, j] == pytest.approx(one.value, rel=1e-6, abs=1e-5)
+            assert gram.upper_bound[i, j] == pytest.approx(one.upper_bound, rel=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [(30, 30), (20, 41), (41, 20)])
+def test_the_exact_matchers_are_the_same_both_ways_round(sizes):
+    a, b = images(*sizes, seed=10)
+    for matcher in ("optimal", matchers.BatchOptimal(window=8), matchers.TopKGreedy(k=50)):
+        there, back = semrsm.match(a, b, matcher=matcher), semrsm.match(b, a, matcher=matcher)
+        assert there.value == pytest.approx(back.value)
+        placed = np.flatnonzero(there.permutation >= 0)
+        np.testing.assert_array_equal(back.permutation[there.permutation[placed]], placed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bounds_are_no_smaller_than_the_solved_optimum(name):
+    """Features after a ReLU: sparse, non-negative, with vectors that are zero."""
+    rng = np.random.default_rng(11)
+    x = np.maximum(rng.normal(-0.5, 1, size=(6, 49, 20)), 0).astype(np.float32)
+    x[:, ::5] = 0
+    best = semrsm.gram(x)
+    found = semrsm.gram(x, matcher=name)
+    assert (found.upper_bound >= best.values * (1 - 1e-6)).all()
+    assert (found.values <= best.upper_bound * (1 + 1e-6)).all()
+    assert (found.values <= found.upper_bound).all()
+
+
+def test_one_vector_meets_many():
+    a, b = images(1, 50, seed=12)
+    best = int((b @ a[0]).argmax())
+    for name in NAMES:
+        if name == "none":
+            continue
+        found = semrsm.match(a, b, matcher=name)
+        assert found.permutation.tolist() == [best]
+        back = semrsm.match(b, a, matcher=name)
+        assert back.permutation[best] == 0
+        assert (np.delete(back.permutation, best) == -1).all()
+
+
+@pytest.mark.parametrize("tolerance", ["tight", None, float("nan")])
+def test_refuses_a_tolerance(tolerance):
+    with pytest.raises(InputError, match="^tolerance: expected a number >= 0; got"):
+        matchers.Optimal(tolerance=tolerance)
+
+
+def test_zero_tolerance_is_the_optimum_in_float64():
+    """Affinities are float32 products; what is found on them is exact."""
+    a, b = (x.astype(np.float32) for x in images(60, 60, seed=13))
+    found = semrsm.match(a, b, matcher=matchers.Optimal(tolerance=0.0))
+    assert found.upper_bound - found.value <= 1e-14 * abs(found.value)

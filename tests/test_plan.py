@@ -60,3 +60,28 @@ def test_the_smallest_budget_named_is_enough():
 def test_format_bytes():
     texts = [format_bytes(n) for n in (0, 1023, 2048, 5 << 20, 3 << 30, 7 << 40)]
     assert texts == ["0 bytes", "1023 bytes", "2.0 kB", "5.0 MB", "3.0 GB", "7.0 TB"]
+
+
+@pytest.mark.parametrize("budget", [float("inf"), 10**30, "1e3GB", "nan", b"1GB", None])
+def test_odd_budgets_are_taken_or_refused_in_words(budget):
+    if budget is None or budget == 10**30:
+        assert memory_budget(budget) > 1 << 28
+    else:
+        with pytest.raises(InputError, match=r"^memory: expected a positive number of bytes"):
+            memory_budget(budget)
+
+
+def test_a_flag_is_no_budget():
+    with pytest.raises(InputError, match=r"^memory: expected a positive number of bytes"):
+        memory_budget(True)
+
+
+@pytest.mark.parametrize("name", list(MATCHERS))
+def test_more_memory_means_larger_panels(name):
+    x = Tokens(np.ones((300, 30, 200), np.float16))
+    panels = [
+        make_plan(x, None, MATCHERS[name](), workers=1, memory=mb << 20, results=2).panel
+        for mb in (32, 48, 64, 1024)
+    ]
+    assert panels == sorted(panels)
+    assert panels[0] < panels[-1] == 300

@@ -56,6 +56,8 @@ def to_numpy(x: Any, name: str) -> Array:
         if str(x.dtype) == "torch.bfloat16":
             x = x.float()
         x = x.numpy()
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise InputError(f"{name}: expected an array without masked entries")
     try:
         array = np.asarray(x)
     except (ValueError, TypeError) as error:

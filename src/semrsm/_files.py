@@ -6,7 +6,8 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder of `path` does not exist.
+        If the folder of `path` does not exist, or `path` is itself one.
     """
     target = Path(path)
     if not target.parent.is_dir():
         raise InputError(
             f"path: expected a file in an existing folder; {str(target.parent)!r} is not one"
         )
+    if target.is_dir():
+        raise InputError(f"path: expected a file; {str(path)!r} is a folder")
     handle, name = tempfile.mkstemp(
         dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
     )
@@ -75,22 +78,57 @@ def save_archive(
 
 
 def load_archive(
-    path: str | Path, kind: str
+    path: str | Path, kind: str, dimensions: Mapping[str, int], facts: Sequence[str]
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    """Read what :func:`save_archive` wrote, refusing any other file by name."""
+    """Read what :func:`save_archive` wrote, refusing any other file by name.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    kind : str
+        The mark of its format.
+    dimensions : mapping of str to int
+        The arrays that it must hold, and how many dimensions each has; names that end in ``ids``
+        are text, all others float64.
+    facts : sequence of str
+        The facts that it must hold, and no others.
+    """
     source = Path(path)
     if not source.is_file():
         raise InputError(f"path: expected a file; {str(source)!r} does not exist")
     name = kind.partition("/")[0]
+    refusal = f"path: expected a file written by {name}.save; {source} is not"
     try:
-        with np.load(source, allow_pickle=False) as archive:
+        # Opened here: NumPy leaves a file that is no archive open.
+        with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-        facts = json.loads(str(arrays.pop("header")))
-        found = facts.pop("format")
-    except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, OSError) as error:
-        raise InputError(
-            f"path: expected a file written by {name}.save; {source} is not"
-        ) from error
+        header = json.loads(str(arrays.pop("header")))
+        found = header.pop("format")
+    except (
+        AttributeError,
+        EOFError,
+        KeyError,
+        NotImplementedError,  # a damaged header asks for what zipfile lacks
+        OSError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(refusal) from error
     if found != kind:
         raise InputError(f"path: expected a file of format {kind!r}; {source} holds {found!r}")
-    return arrays, facts
+    whole = (
+        set(arrays) == set(dimensions)
+        and set(header) == set(facts)
+        and all(
+            arrays[key].ndim == count
+            and arrays[key].dtype.kind == ("U" if key.endswith("ids") else "f")
+            for key, count in dimensions.items()
+        )
+        and arrays["values"].shape == (len(arrays["row_ids"]), len(arrays["column_ids"]))
+    )
+    if not whole:
+        raise InputError(f"{refusal}, or not the whole of it")
+    return arrays, header

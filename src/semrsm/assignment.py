@@ -139,8 +139,7 @@ def assign(
         raise InputError(
             f"affinity: expected an array of shape (..., S, T); got one of shape {array.shape}"
         )
-    if not tolerance >= 0:
-        raise InputError(f"tolerance: expected a number >= 0; got {tolerance!r}")
+    check_tolerance(tolerance)
     threads = worker_count(workers)
     *batch_shape, rows, columns = array.shape
     flat = np.ascontiguousarray(array, dtype=compute_dtype(array.dtype)).reshape(-1)
@@ -172,11 +171,20 @@ def assign(
         else:  # a pool even for one thread: the main thread must stay free to take Ctrl-C
             with ThreadPoolExecutor(threads) as pool:
                 cancellation.wait([pool.submit(part, chosen, cancellation) for chosen in parts])
+    if not (np.isfinite(value).all() and np.isfinite(upper_bound).all()):
+        raise InputError("affinity: expected entries whose sum is in the range of float64")
     return Assignment(
         assigned.astype(np.int64).reshape(*batch_shape, rows),
         value.reshape(batch_shape),
         upper_bound.reshape(batch_shape),
     )
+
+
+def check_tolerance(tolerance: object) -> None:
+    """Refuse what is no number >= 0."""
+    number = isinstance(tolerance, (int, float, np.integer, np.floating))
+    if not number or isinstance(tolerance, bool) or not tolerance >= 0:  # type: ignore[operator]
+        raise InputError(f"tolerance: expected a number >= 0; got {tolerance!r}")
 
 
 def _check_finite(flat: NDArray[Any], size: int, batch_shape: list[int]) -> None:

@@ -174,7 +174,19 @@ class Gram:
         InputError
             If the file is missing or does not hold a Gram.
         """
-        arrays, facts = load_archive(path, FORMAT)
+        arrays, facts = load_archive(
+            path,
+            FORMAT,
+            {
+                "values": 2,
+                "upper_bound": 2,
+                "row_squared_norms": 1,
+                "column_squared_norms": 1,
+                "row_ids": 1,
+                "column_ids": 1,
+            },
+            ["matcher", "dtype", "is_symmetric", "provenance"],
+        )
         return cls(
             values=arrays["values"],
             upper_bound=arrays["upper_bound"],

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._arrays import to_numpy
 from ._workers import Cancellation, interruptible
-from .assignment import SMALL, TOLERANCE, NotFiniteError, relative_gap, solve
+from .assignment import SMALL, TOLERANCE, NotFiniteError, check_tolerance, relative_gap, solve
 from .errors import InputError, did_you_mean
 from .tokens import Block, Tokens
 
@@ -272,8 +272,7 @@ class Optimal(Matcher):
     name = "optimal"
 
     def __post_init__(self) -> None:
-        if not self.tolerance >= 0:
-            raise InputError(f"tolerance: expected a number >= 0; got {self.tolerance!r}")
+        check_tolerance(self.tolerance)
 
     def pairs(
         self,

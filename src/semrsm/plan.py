@@ -136,7 +136,11 @@ def memory_budget(memory: int | str | None) -> int:
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", memory.lower())
         if found:
             return int(float(found[1]) * _UNITS[found[2]])
-    elif isinstance(memory, (int, float, np.integer)) and memory > 0:
+    elif (
+        isinstance(memory, (int, float, np.integer))
+        and not isinstance(memory, bool)
+        and 0 < memory < math.inf
+    ):
         return int(memory)
     raise InputError(
         f"memory: expected a positive number of bytes, or text such as '8GB'; got {memory!r}"

@@ -120,7 +120,12 @@ class RSM:
         InputError
             If the file is missing or does not hold an RSM.
         """
-        arrays, facts = load_archive(path, FORMAT)
+        arrays, facts = load_archive(
+            path,
+            FORMAT,
+            {"values": 2, "row_ids": 1, "column_ids": 1},
+            ["kernel", "matcher", "sigma", "is_symmetric", "provenance"],
+        )
         return cls(
             values=arrays["values"],
             row_ids=tuple(arrays["row_ids"].tolist()),

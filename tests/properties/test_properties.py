@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.optimize import linear_sum_assignment
 
 import semrsm
 from semrsm import matchers
@@ -135,3 +136,48 @@ def test_any_finite_float32_ends_with_a_bound(batch):
         exact = matrix[np.arange(5), columns].sum()
         assert abs(total - exact) <= 1e-12 * np.abs(matrix).sum()
         assert bound >= total
+
+
+@given(st.integers(1, 8), st.data())
+def test_assign_moves_with_constants_of_rows_and_columns(size, data):
+    """Where every row and column is taken, what is added to one is added to the value."""
+    matrix = data.draw(arrays.arrays(np.float64, (size, size), elements=NUMBERS))
+    rows = data.draw(arrays.arrays(np.float64, (size, 1), elements=NUMBERS))
+    columns = data.draw(arrays.arrays(np.float64, (1, size), elements=NUMBERS))
+    plain, moved = semrsm.assign(matrix), semrsm.assign(matrix + rows + columns)
+    total = np.abs(matrix).sum() + size * (np.abs(rows).sum() + np.abs(columns).sum()) + 1e-30
+    shift = rows.sum() + columns.sum()
+    assert abs(float(moved.value) - float(plain.value) - shift) <= 1e-12 * total
+    assert abs(float(moved.upper_bound) - float(plain.upper_bound) - shift) <= 1e-9 * total
+
+
+@given(MATRICES)
+def test_the_bound_is_above_every_assignment(matrix):
+    found = semrsm.assign(matrix.astype(np.float32))
+    exact = matrix.astype(np.float32).astype(np.float64)
+    rows, columns = linear_sum_assignment(exact, maximize=True)
+    best = exact[rows, columns].sum()
+    slack = 1e-13 * np.abs(exact).sum()
+    assert float(found.value) <= best + slack
+    assert float(found.upper_bound) >= best - slack
+    assert float(found.upper_bound) - float(found.value) <= 1e-6 * abs(best) + 10 * slack
+
+
+@given(features(), st.sampled_from(["none", "optimal", "greedy", "topk-greedy", "batch-optimal"]))
+def test_kernels_of_any_features_are_bounded_and_symmetric(pair, matcher):
+    gram = semrsm.gram(list(pair), matcher=matcher)
+    cosine, rbf = gram.rsm("cosine").values, gram.rsm("rbf").values
+    assert (np.abs(cosine) <= 1 + 1e-9).all()
+    assert ((rbf >= 0) & (rbf <= 1)).all()
+    np.testing.assert_array_equal(cosine, cosine.T)
+
+
+@given(features(), st.integers(-90, 90))
+def test_float32_features_of_any_size(pair, exponent):
+    """Powers of two change no digit of the result, be they ever so large."""
+    x, y = (image.astype(np.float32) for image in pair)
+    scaled = np.ldexp(x, exponent)
+    if not np.array_equal(np.ldexp(scaled, -exponent), x):
+        return  # some entries were lost to the range of float32
+    plain, found = semrsm.match(x, y), semrsm.match(scaled, y)
+    assert abs(np.ldexp(found.value, -exponent) - plain.value) <= 2e-6 * scale(x, y)
