@@ -246,6 +246,7 @@ def load_features(path: str | Path) -> Features:
         OSError,
         EOFError,
         KeyError,
+        NotImplementedError,
         TypeError,
         AttributeError,
         zipfile.BadZipFile,
