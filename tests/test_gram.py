@@ -211,40 +211,6 @@ def test_works_without_threadpoolctl(monkeypatch):
     np.testing.assert_allclose(semrsm.gram(x, workers=2).values, slow_gram(x, x), rtol=1e-12)
 
 
-def test_memory_mapped_features_stay_on_disk(tmp_path):
-    """Features of 400 MB within a budget of 100 MB, measured from outside."""
-    path = tmp_path / "features.npy"
-    x = np.lib.format.open_memmap(path, "w+", np.float32, (1000, 49, 2048))
-    rng = np.random.default_rng(0)
-    base = rng.normal(size=(49, 2048)).astype(np.float32)
-    for i in range(1000):
-        x[i] = base * (1 + i % 7)
-    x.flush()
-    del x
-    program = (
-        "import sys, resource, numpy as np, semrsm\n"
-        "x = np.load(sys.argv[1], mmap_mode='r')\n"
-        "np.ones((600, 600)) @ np.ones((600, 600))\n"  # BLAS takes its own memory once
-        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "semrsm.gram(x[:3], matcher='none')\n"
-        "before = peak()\n"
-        "def anonymous():\n"
-        "    lines = open('/proc/self/status').read().splitlines()\n"
-        "    return int(next(l for l in lines if l.startswith('RssAnon')).split()[1])\n"
-        "start, most = anonymous(), [0]\n"
-        "def watch(done, total): most[0] = max(most[0], anonymous())\n"
-        "semrsm.gram(x, matcher='none', memory='100MB', progress=watch)\n"
-        "print((most[0] - start) / 1024)\n"
-    )
-    if sys.platform != "linux":
-        pytest.skip("anonymous memory is read from /proc, which only Linux has")
-    found = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=120
-    )
-    assert found.returncode == 0, found.stderr
-    assert float(found.stdout) < 100
-
-
 def test_ctrl_c(request):
     program = (
         "import numpy as np, semrsm; x = np.random.default_rng(0).normal(size=(150, 900, 8));"

@@ -180,3 +180,12 @@ def test_one_set_of_images_gives_a_symmetric_matrix(kernel):
         x = np.random.default_rng(8).normal(size=(20, 9, 5)).astype(dtype)
         found = semrsm.gram(x).rsm(kernel).values
         np.testing.assert_array_equal(found, found.T)
+
+
+def test_median_rule_leaves_the_diagonal_out():
+    """A greedy matching need not find the identity: its d²(x, x) can be above zero."""
+    gram = semrsm.gram(np.random.default_rng(9).normal(size=(5, 100, 3)), matcher="greedy")
+    d = distances(gram)
+    assert (d.diagonal() > 1e-6).any()
+    expected = np.sqrt(np.median(d[np.triu_indices(5, k=1)]))
+    assert gram.rsm("rbf").sigma == pytest.approx(expected, rel=1e-12)

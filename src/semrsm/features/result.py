@@ -264,7 +264,8 @@ def _write_npz(file: IO[bytes], members: Mapping[str, Array]) -> None:
 
 
 def _from_npz(source: Path) -> Features:
-    with np.load(source, allow_pickle=False) as archive:
+    # Opened here: NumPy leaves a file that is no archive open.
+    with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     ids = arrays.pop(_IDS, None)
     facts = arrays.pop(_FACTS, None)

@@ -1,0 +1,142 @@
+"""Features and their files."""
+
+import json
+
+import numpy as np
+import pytest
+
+import semrsm
+from semrsm.errors import InputError
+from semrsm.features import Features
+
+
+@pytest.fixture
+def features():
+    rng = np.random.default_rng(0)
+    return Features(
+        {
+            "z/conv": rng.normal(size=(3, 4, 2, 2)).astype(np.float32),
+            "file": rng.normal(size=(3, 5, 6)).astype(np.float16),
+            "allow_pickle": rng.normal(size=(3, 5, 6)),
+        },
+        ids=["a.jpg", "b/c.jpg", "ü"],
+        logits=np.eye(3, dtype=np.float32),
+        provenance={"model": "m", "grids": {"file": [1, 5]}},
+    )
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_round_trip(features, tmp_path, suffix):
+    again = semrsm.load_features(features.save(tmp_path / f"f.{suffix}"))
+    assert list(again) == list(features)
+    for layer in features:
+        np.testing.assert_array_equal(again[layer], features[layer])
+        assert again[layer].dtype == features[layer].dtype
+    assert again.ids == features.ids
+    np.testing.assert_array_equal(again.logits, features.logits)
+    assert dict(again.provenance) == dict(features.provenance)
+    assert again.grids == {"z/conv": (2, 2), "file": (1, 5)}
+    assert [p.name for p in tmp_path.iterdir()] == [f"f.{suffix}"]
+
+
+def test_npy_is_memory_mapped(tmp_path):
+    np.save(tmp_path / "conv1.npy", np.ones((2, 3, 4)))
+    found = semrsm.load_features(tmp_path / "conv1.npy")
+    assert list(found) == ["conv1"]
+    assert isinstance(found["conv1"], np.memmap)
+    assert found.ids == ("0", "1")
+
+
+def test_files_of_others(tmp_path):
+    np.savez(tmp_path / "f.npz", a=np.ones((2, 3, 4)), labels=np.arange(2), b=np.ones((2, 3, 4, 5)))
+    assert list(semrsm.load_features(tmp_path / "f.npz")) == ["a", "b"]
+    numpy = pytest.importorskip("safetensors.numpy", reason="an optional dependency")
+    numpy.save_file({"a": np.ones((2, 3, 4), np.float32)}, tmp_path / "f.safetensors")
+    assert semrsm.load_features(tmp_path / "f.safetensors")["a"].shape == (2, 3, 4)
+
+
+def test_bfloat16_is_widened(tmp_path):
+    torch = pytest.importorskip("torch", reason="an optional dependency")
+    safetensors = pytest.importorskip("safetensors.torch", reason="an optional dependency")
+    values = torch.randn(2, 3, 4).bfloat16()
+    safetensors.save_file({"a": values}, tmp_path / "f.safetensors")
+    found = semrsm.load_features(tmp_path / "f.safetensors")["a"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, values.float().numpy())
+
+
+def test_select(features):
+    assert list(features.select("z*")) == ["z/conv"]
+    with pytest.raises(InputError, match="^layers: 'z/con' fits no layer. Did you mean 'z/conv'"):
+        features.select("z/con")
+
+
+def test_nothing_can_be_changed(features):
+    for name in ("ids", "logits", "provenance"):
+        with pytest.raises(AttributeError):
+            setattr(features, name, None)
+    with pytest.raises(TypeError):
+        features["x"] = 1
+    with pytest.raises(TypeError):
+        features.provenance["x"] = 1
+
+
+def test_repr_and_missing_layers(features):
+    assert repr(features).startswith("Features(3 images: z/conv (4, 2, 2), file (5, 6)")
+    with pytest.raises(KeyError, match=r"no layer 'z.conv'; there are .*Did you mean 'z/conv'"):
+        features["z.conv"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Features({}), "^layers: expected at least one layer"),
+        (lambda: Features({"a": np.ones((2, 3))}), r"^layer 'a': .*got shape \(2, 3\)"),
+        (
+            lambda: Features({"a": np.ones((2, 3, 4)), "b": np.ones((3, 3, 4))}),
+            "^layers: expected one number of images in all",
+        ),
+        (lambda: Features({"__ids__": np.ones((2, 3, 4))}), "^layers: the name '__ids__' is taken"),
+        (lambda: Features({"a": np.ones((2, 3, 4))}, ids=["x"]), "^ids: expected 2 ids"),
+        (lambda: Features({"a": np.ones((2, 3, 4))}, ids=["x", "x"]), "^ids: expected distinct"),
+        (lambda: Features({"a": np.ones((2, 3, 4))}, logits=np.ones((3, 2))), "^logits: expected"),
+    ],
+)
+def test_refuses(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_refuses_files(features, tmp_path):
+    good = features.save(tmp_path / "good.npz").read_bytes()
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
+    np.savez(tmp_path / "flat.npz", a=np.ones(3))
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    np.save(tmp_path / "integers.npy", np.ones((2, 3, 4), int))
+    (tmp_path / "cut.npz").write_bytes(good[: len(good) // 2])
+    (tmp_path / "text.safetensors").write_text("text")
+    (tmp_path / "text.npy").write_text("text")
+    for name in (
+        "objects.npz",
+        "flat.npz",
+        "objects.npy",
+        "integers.npy",
+        "cut.npz",
+        "text.safetensors",
+        "text.npy",
+    ):
+        with pytest.raises(InputError, match=name.replace(".", r"\.")):
+            semrsm.load_features(tmp_path / name)
+    with pytest.raises(InputError, match=r"^path: expected a file of features \(.npy, .npz, .saf"):
+        semrsm.load_features(tmp_path / "f.txt")
+    with pytest.raises(InputError, match="does not exist"):
+        semrsm.load_features(tmp_path / "no.npz")
+    with pytest.raises(InputError, match=r"^path: expected a name that ends in .npz or .safet"):
+        features.save(tmp_path / "f.npy")
+    with pytest.raises(InputError, match="^path: expected a file in an existing folder"):
+        features.save(tmp_path / "no" / "f.npz")
+
+
+def test_provenance_is_plain_json_in_the_file(features, tmp_path):
+    with np.load(features.save(tmp_path / "f.npz"), allow_pickle=False) as archive:
+        assert json.loads(str(archive["__provenance__"]))["model"] == "m"
