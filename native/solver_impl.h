@@ -688,6 +688,7 @@ struct Solver {
     Arena arena_for_doubles;
     Problem problems[abreast];
     int64_t next = 0;
+    uint32_t rounds = 0;  // of bids: a war for prices can take long
     int live = 0;
     for (int n = 0; n < abreast; ++n) {
       if (!arenas[n].reserve(bytes)) return {Status::out_of_memory, 0, 0};
@@ -707,6 +708,7 @@ struct Solver {
         }
         waiting |= (p.free_count == 0) | (p.bids_left == 0);
       }
+      if ((++rounds & 0xfff) == 0 && *batch.cancelled) return {Status::cancelled, 0, 0};
       if (!waiting) continue;
       for (int n = 0; n < abreast; ++n) {
         Problem& p = problems[n];

@@ -109,7 +109,9 @@ class Tokens:
     def __init__(self, x: Any, name: str = "x") -> None:
         self._name = name
         self._list: list[Array] | None = None
-        if is_torch_tensor(x) or not hasattr(x, "__getitem__"):
+        # A bfloat16 tensor is widened block by block: as a whole it would double.
+        lazy = is_torch_tensor(x) and str(x.dtype) == "torch.bfloat16"
+        if (is_torch_tensor(x) and not lazy) or not hasattr(x, "__getitem__"):
             x = to_numpy(x, name)
         if is_array(x):
             self._open_array(x)
