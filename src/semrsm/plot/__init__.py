@@ -7,16 +7,26 @@ that a dark style gives dark figures.
 
 from .._statistics import auc
 from ._common import matcher_words
+from .curves import plot_intervals, plot_quality, plot_retrieval, plot_runtime
 from .distributions import plot_distribution, plot_distributions
+from .gallery import plot_gallery
 from .heatmaps import plot_rsm, plot_rsms
 from .overlay import plot_match
+from .scatter import plot_agreement, plot_agreements
 
 __all__ = [
     "auc",
     "matcher_words",
+    "plot_agreement",
+    "plot_agreements",
     "plot_distribution",
     "plot_distributions",
+    "plot_gallery",
+    "plot_intervals",
     "plot_match",
+    "plot_quality",
+    "plot_retrieval",
     "plot_rsm",
     "plot_rsms",
+    "plot_runtime",
 ]

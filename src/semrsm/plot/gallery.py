@@ -1,0 +1,121 @@
+"""The gallery: queries, and what each matcher found for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ._common import MEDIUM, SMALL, matcher_words, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: A photograph, the objects that it shares with the query, and how many objects it shows.
+Result = tuple[Any, Sequence[str], int]
+
+SHARED, NOTHING = "#2a9d5c", "#9a9a9a"
+_SIDE = 256  # pixels of a photograph on the page
+_LINE, _LINES = 24, 3  # characters and lines of what stands below it
+
+
+def plot_gallery(
+    entries: Sequence[tuple[Any, Sequence[str], Mapping[str, Sequence[Result]]]],
+    *,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw queries with the images that each matcher found most similar.
+
+    Parameters
+    ----------
+    entries : sequence
+        A row for each query: its photograph, the names of its objects, and, by matcher, the results
+        in their order: photograph, names of the objects shared with the query, number of objects.
+        All rows have the same matchers and numbers of results. Photographs are PIL images.
+    title : str, optional
+        Stands above all; none by default.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Results that share an object have a green frame and name what they share.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or rows differ in matchers or numbers of results.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    if not entries:
+        raise InputError("entries: expected at least one query; got none")
+    shape = {matcher: len(found) for matcher, found in entries[0][2].items()}
+    for n, (_, _, results) in enumerate(entries):
+        if {matcher: len(found) for matcher, found in results.items()} != shape:
+            raise InputError(
+                f"entries: expected matchers and numbers of results as in the first row, {shape}; "
+                f"row {n} differs"
+            )
+    widths = [1.0]
+    for count in shape.values():
+        widths += [0.12] + [1.0] * count  # a gap before each matcher
+    if figure is None:
+        figure = new_figure(1.55 * sum(widths) + 0.2, 2.05 * len(entries) + 0.5)
+        figure.set_layout_engine("constrained", wspace=0.01, w_pad=0.02, h_pad=0.03)
+    grid = figure.add_gridspec(len(entries), len(widths), width_ratios=widths)
+    for row, (photo, objects, results) in enumerate(entries):
+        ax = figure.add_subplot(grid[row, 0])
+        _photograph(ax, photo, ", ".join(objects), None)
+        if row == 0:
+            ax.set_title("query", fontsize=MEDIUM, loc="left", fontweight="bold")
+        column = 1
+        for matcher, found in results.items():
+            column += 1
+            for rank, (image, shared, total) in enumerate(found):
+                ax = figure.add_subplot(grid[row, column])
+                text = ", ".join(shared) if shared else "nothing shared"
+                f1 = 2 * len(shared) / (len(objects) + total) if len(objects) + total else 0.0
+                _photograph(ax, image, text, SHARED if shared else NOTHING, f1)
+                if row == 0 and rank == 0:
+                    words = matcher_words(matcher)
+                    ax.set_title(words, fontsize=MEDIUM, loc="left", fontweight="bold")
+                column += 1
+    if title:
+        figure.suptitle(title, fontsize=MEDIUM, parse_math=False)
+    return figure
+
+
+def _photograph(ax: Any, photo: Any, text: str, frame: str | None, f1: float | None = None) -> None:
+    """Draw a photograph, square by its centre as the networks see it, and text below it."""
+    width, height = photo.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    small = photo.crop((left, top, left + side, top + side)).resize((_SIDE, _SIDE))
+    ax.imshow(small)
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_visible(frame is not None)
+        if frame is not None:
+            spine.set(edgecolor=frame, linewidth=2.2 if frame == SHARED else 1.0)
+    lines = wrap(text, _LINE) or [""]
+    if len(lines) > _LINES:
+        lines = [*lines[: _LINES - 1], lines[_LINES - 1][: _LINE - 2] + " …"]
+    look: dict[str, Any] = {"fontsize": SMALL - 1.5, "parse_math": False, "va": "top"}
+    ax.set_xlabel("\n".join(lines), **look)
+    if frame == NOTHING:
+        ax.xaxis.label.set_color(NOTHING)
+    if f1:
+        box = {"facecolor": "black", "alpha": 0.6, "pad": 1.5, "linewidth": 0}
+        ax.text(
+            0.03,
+            0.04,
+            f"F1 {f1:.2f}",
+            transform=ax.transAxes,
+            fontsize=SMALL - 1.5,
+            color="white",
+            bbox=box,
+        )
