@@ -182,17 +182,28 @@ def pair_correlations(
     target = np.asarray(reference, dtype=np.float64)
     left, right = pairs
     # Ranks follow from one sort per statistic: resampling changes weights and not the order.
-    statistics = [_Weighted(row, method) for row in (target, *rows)]
-    found = np.empty((len(rows), len(counts)))
+    fixed = _Weighted(target, method)
+    distinct: list[_Weighted] = []
+    place = []
+    for row in rows:
+        own = _Weighted(row, method)
+        # Kernels that are increasing functions of each other have the same ranks.
+        twin = next((d for d, other in enumerate(distinct) if other.ranks_as(own)), len(distinct))
+        if twin == len(distinct):
+            distinct.append(own)
+        place.append(twin)
+    found = np.empty((len(distinct), len(counts)))
     for r, drawn in enumerate(counts):
         weights = (drawn[left] * drawn[right]).astype(np.float64)
-        first, *others = (statistic.centred(weights) for statistic in statistics)
+        first = fixed.centred(weights)
         weighted = weights * first
-        size = float(weighted @ first)
-        for v, other in enumerate(others):
-            own = size * float((weights * other) @ other)
-            found[v, r] = float(weighted @ other) / np.sqrt(own) if own > 0 else np.nan
-    return found
+        size = _dot(weighted, first)
+        for d, statistic in enumerate(distinct):
+            other = statistic.centred(weights)
+            scale = size * _dot(weights * other, other)
+            found[d, r] = _dot(weighted, other) / np.sqrt(scale) if scale > 0 else np.nan
+    correlations: NDArray[np.float64] = found[place]
+    return correlations
 
 
 class _Weighted:
@@ -209,17 +220,32 @@ class _Weighted:
             self._group = np.empty(len(values), dtype=np.int64)
             self._group[self._order] = np.cumsum(first) - 1
 
+    def ranks_as(self, other: _Weighted) -> bool:
+        return self._ranked and np.array_equal(self._group, other._group)
+
     def centred(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         values = self._ranks(weights) if self._ranked else self._values
         total = weights.sum()
-        kept = weights > 0
-        if total == 0 or np.ptp(values[kept]) == 0:
+        if total == 0:
             return np.zeros_like(values)
-        centred: NDArray[np.float64] = values - (weights @ values) / total
+        centred: NDArray[np.float64] = values - _dot(weights, values) / total
+        # What the mean of equal values is off by is no variation; looked at where it can be that.
+        rounding = 8 * np.finfo(float).eps * float(np.abs(values).max())
+        if _dot(weights * centred, centred) <= rounding**2 * total:
+            kept = values[weights > 0]
+            if np.all(kept == kept[0]):
+                return np.zeros_like(values)
         return centred
 
     def _ranks(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the ranks that the values have where each is repeated by its weight."""
-        together = np.add.reduceat(weights[self._order], self._starts)
+        together = weights[self._order]
+        if len(self._starts) < len(together):
+            together = np.add.reduceat(together, self._starts)
         ranks: NDArray[np.float64] = (np.cumsum(together) - (together - 1) / 2)[self._group]
         return ranks
+
+
+def _dot(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    # Not BLAS: it would wake threads for each of these many short products.
+    return float(np.einsum("i,i->", x, y))

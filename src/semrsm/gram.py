@@ -88,7 +88,8 @@ class Gram:
         kernel : str or Kernel, default "cosine"
             ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
         sigma : float or {"median", "released"}, default "median"
-            The bandwidth of the RBF kernel; see :class:`semrsm.kernels.RBF`.
+            The bandwidth of the kernels that have one by these rules (RBF, Laplacian, rational
+            quadratic); see :class:`semrsm.kernels.RBF`.
 
         Returns
         -------
@@ -336,7 +337,7 @@ def rsm(
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
     sigma : float or {"median", "released"}, default "median"
-        The bandwidth of the RBF kernel; see :class:`semrsm.kernels.RBF`.
+        As in :meth:`Gram.rsm`.
 
     Returns
     -------

@@ -96,7 +96,8 @@ def test_bootstrap_against_a_loop_that_copies_images(method, ties):
     pairs = np.triu_indices(n, k=1)
     counts = resampled_counts(n, 25, seed=3)
     assert (counts.sum(axis=1) == n).all()
-    found = pair_correlations([k[pairs], -k[pairs]], d[pairs], pairs, counts, method)
+    samples = [k[pairs], -k[pairs], np.exp(k[pairs])]
+    found = pair_correlations(samples, d[pairs], pairs, counts, method)
     correlate = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[method]
     for r, drawn in enumerate(counts):
         images = np.repeat(np.arange(n), drawn)
@@ -105,6 +106,8 @@ def test_bootstrap_against_a_loop_that_copies_images(method, ties):
         expected = correlate(x, y).statistic
         assert found[0, r] == pytest.approx(expected, abs=1e-12)
         assert found[1, r] == pytest.approx(-expected, abs=1e-12)
+        expected = correlate(np.exp(x), y).statistic
+        assert found[2, r] == pytest.approx(expected, abs=1e-12)
 
 
 def test_bootstrap_of_what_does_not_vary_is_undefined():
@@ -238,6 +241,19 @@ def test_refuses_features_without_classes(features):
     same = semrsm.Features({"x": np.ones((5, 2, 2))}, logits=np.ones((5, 3)))
     with pytest.raises(InputError, match="^features: expected images of different classes"):
         class_agreement(same)
+
+
+def test_real_frames(shared_data):
+    """Lite0, last block: an independent measurement on other frames gave −0.517 and −0.550."""
+    pytest.importorskip("torch")
+    pytest.importorskip("efficientnet_lite_pytorch")
+    frames = shared_data / "egoobjects" / "images"
+    features = semrsm.extract("efficientnet-lite0", frames, layers="_blocks.15")
+    study = class_agreement(features, kernels=["cosine", "rbf"], resamples=100)
+    for none, optimal in (study.table[:2], study.table[2:]):
+        assert -0.7 < optimal["pearson"] < none["pearson"] < -0.3
+        assert optimal["spearman"] < none["spearman"]
+        assert none["pearson_high"] < 0
 
 
 # ------------------------------------------------------------------------------------ figures

@@ -281,6 +281,23 @@ def test_gallery_names_what_is_shared(features, objects):
     pyplot.close("all")
 
 
+def test_real_frames(shared_data):
+    """Lite0, last block: better than chance, and far from the best order."""
+    pytest.importorskip("torch")
+    pytest.importorskip("efficientnet_lite_pytorch")
+    root = shared_data / "egoobjects"
+    facts = json.loads((root / "EgoObjectsV1_unified_sample.json").read_text())
+    names = {image["id"]: image["url"] for image in facts["images"]}
+    objects = {name: set() for name in names.values()}
+    for annotation in facts["annotations"]:
+        objects[names[annotation["image_id"]]].add(annotation["category_freeform"].lower())
+    features = semrsm.extract("efficientnet-lite0", root / "images", layers="_blocks.15")
+    study = retrieval(features, objects, k=(1, 5), kernels=["cosine"], resamples=200)
+    for row in study.table:
+        if row["matcher"] in ("none", "optimal"):
+            assert row["chance"] < row["f1_low"] < row["f1_high"] < row["best"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -62,7 +62,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--sigma",
         default="median",
-        help=f"bandwidth of the RBF kernel: a number, or {' or '.join(SIGMA_RULES)} "
+        help=f"bandwidth of rbf, laplacian and rational-quadratic: a number, or {' or '.join(SIGMA_RULES)} "
         "(default: %(default)s)",
     )
     parser.add_argument("--no-figures", action="store_true", help="no figures and no report")

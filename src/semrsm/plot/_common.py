@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHARES = ("figure", "layer")
-BOUNDED = ("cosine", "rbf")  # kernels whose values compare across layers
+BOUNDED = (
+    "cosine",
+    "rbf",
+    "laplacian",
+    "rational-quadratic",
+)  # kernels whose values compare across layers
 TICKS = 24  # more names than this cannot be read
 SMALL = 8.0  # points
 MEDIUM = 9.5

@@ -345,6 +345,10 @@ def baseline_similarities(features: Any, names: Sequence[str] = BASELINES) -> di
     dict of str to ndarray of float64, shape (N, N)
         Of each row's image as the query with each column's. A vector of zeros has no direction: its
         cosine is 0.
+
+    Notes
+    -----
+    All features are read into memory, and for MaxSim twice.
     """
     tokens = Tokens(features, "features")
     block = tokens.block(0, tokens.count)
