@@ -62,8 +62,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--sigma",
         default="median",
-        help=f"bandwidth of rbf, laplacian and rational-quadratic: a number, or {' or '.join(SIGMA_RULES)} "
-        "(default: %(default)s)",
+        help="bandwidth of rbf, laplacian and rational-quadratic: a number, or "
+        f"{' or '.join(SIGMA_RULES)} (default: %(default)s)",
     )
     parser.add_argument("--no-figures", action="store_true", help="no figures and no report")
     add_model_options(parser)
