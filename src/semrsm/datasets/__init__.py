@@ -1,8 +1,27 @@
 """Readers of images: anything with a length, ``ids``, and PIL images by index is a data set."""
 
+from ._reading import Box, ImageFiles
+from .cityscapes import Cityscapes
+from .class_folders import ClassFolders
 from .crops import ShiftedCrops
+from .egoobjects import EgoObjects
 from .image_folder import ImageFolder
+from .imagenet import ImageNet
 from .images import ImageReadError, open_image
 from .samples import sample_photos
+from .tinyimagenet import TinyImageNet
 
-__all__ = ["ImageFolder", "ImageReadError", "ShiftedCrops", "open_image", "sample_photos"]
+__all__ = [
+    "Box",
+    "Cityscapes",
+    "ClassFolders",
+    "EgoObjects",
+    "ImageFiles",
+    "ImageFolder",
+    "ImageNet",
+    "ImageReadError",
+    "ShiftedCrops",
+    "TinyImageNet",
+    "open_image",
+    "sample_photos",
+]

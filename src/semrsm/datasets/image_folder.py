@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .images import MAX_PIXELS, open_image
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from ._reading import ImageFiles
+from .images import MAX_PIXELS
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 )
 
 
-class ImageFolder:
+class ImageFolder(ImageFiles):
     """The images of a folder, sorted by their relative path.
 
     Parameters
@@ -46,30 +43,39 @@ class ImageFolder:
     def __init__(
         self, root: str | Path, *, recursive: bool = True, max_pixels: int = MAX_PIXELS
     ) -> None:
-        self.root = Path(root)
-        if not self.root.is_dir():
-            what = "is a file" if self.root.is_file() else "does not exist"
+        folder = Path(root)
+        if not folder.is_dir():
+            what = "is a file" if folder.is_file() else "does not exist"
             raise InputError(f"images: expected a folder of images; {str(root)!r} {what}")
-        self.ids = tuple(sorted(_walk(self.root, recursive)))
-        if not self.ids:
+        names = list(image_files(folder, recursive=recursive))
+        if not names:
             raise InputError(
                 f"images: expected a folder with images ({', '.join(sorted(SUFFIXES))}); "
                 f"{str(root)!r} holds none"
             )
-        inside = all("/" in name for name in self.ids)
-        self.labels = tuple(name.rpartition("/")[0] for name in self.ids) if inside else None
-        self._max_pixels = max_pixels
+        inside = all("/" in name for name in names)
+        super().__init__(
+            folder,
+            names,
+            [folder / name for name in names],
+            labels=[name.rpartition("/")[0] for name in names] if inside else None,
+            max_pixels=max_pixels,
+        )
 
-    def __len__(self) -> int:
-        return len(self.ids)
 
-    def __getitem__(self, index: int) -> Image:
-        return open_image(self.root / self.ids[index], max_pixels=self._max_pixels)
+def image_files(root: Path, *, recursive: bool = True) -> list[str]:
+    """Return the images below a folder, as sorted relative paths with ``/`` between folders.
+
+    Hidden files and folders are skipped, links to folders are not followed.
+    """
+    return sorted(_walk(root, recursive))
 
 
 def _walk(root: Path, recursive: bool) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if recursive else []
+        # Once for each folder, since paths are slow to take apart and there may be a million files.
+        above = Path(folder).relative_to(root).as_posix()
         for name in files:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield (Path(folder) / name).relative_to(root).as_posix()
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield name if above == "." else f"{above}/{name}"

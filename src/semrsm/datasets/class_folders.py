@@ -1,0 +1,61 @@
+"""One folder for each class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+from ._reading import ImageFiles, existing_folder
+from .image_folder import SUFFIXES, image_files
+from .images import MAX_PIXELS
+
+
+class ClassFolders(ImageFiles):
+    """Images in folders that are named after their classes.
+
+    Unlike :class:`semrsm.datasets.ImageFolder`, every image has a label, the outermost folder,
+    however deep it lies in that.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder of the class folders. Hidden files and folders are skipped, links to folders are
+        not followed.
+    max_pixels : int
+        Refuse larger images; see :func:`semrsm.datasets.open_image`.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        Relative paths with ``/`` between folders, sorted.
+    labels : tuple of str
+        The class of each image.
+    objects, boxes, groups : None
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist, has no images, or has images outside the folders of classes.
+    """
+
+    def __init__(self, root: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
+        folder = existing_folder(root, "a folder with one folder of images for each class")
+        names = list(image_files(folder))
+        if not names:
+            raise InputError(
+                f"root: expected folders of images ({', '.join(sorted(SUFFIXES))}) in "
+                f"{str(folder)!r}; there are none"
+            )
+        outside = [name for name in names if "/" not in name]
+        if outside:
+            raise InputError(
+                f"root: expected every image of {str(folder)!r} in the folder of its class; "
+                f"{len(outside)} are not, such as {outside[0]!r}"
+            )
+        super().__init__(
+            folder,
+            names,
+            [folder / name for name in names],
+            labels=[name.partition("/")[0] for name in names],
+            max_pixels=max_pixels,
+        )
