@@ -309,6 +309,247 @@ def test_refuses(call, message):
         call()
 
 
+class Counted:
+    """A data set of the caller's own, some of whose images cannot be read."""
+
+    def __init__(self, broken=()):
+        self.ids = ("first", "second", "third")
+        self.broken = broken
+        self.read = []
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, index):
+        from PIL import Image
+
+        self.read.append(index)
+        if index in self.broken:
+            raise FileNotFoundError("gone")
+        return Image.new("RGB", (11, 11), (index, 0, 0))
+
+
+def as_array(image):
+    return np.asarray(image, np.float32).transpose(2, 0, 1)
+
+
+def test_a_data_set_is_read_once_and_in_order(network):
+    data = Counted()
+    found = semrsm.extract(network, data, layers="stem", preprocess=as_array, batch_size=2)
+    assert found.ids == data.ids
+    assert data.read == [0, 1, 2]
+
+
+def test_images_that_a_data_set_cannot_read(network):
+    with pytest.warns(UserWarning, match="^1 image was left out: second: gone$") as caught:
+        found = semrsm.extract(network, Counted([1]), layers="stem", preprocess=as_array)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert found.ids == ("first", "third")
+    whole = semrsm.extract(network, Counted(), layers="stem", preprocess=as_array)
+    np.testing.assert_array_equal(found["stem"], whole["stem"][[0, 2]])
+    with pytest.raises(FileNotFoundError, match="gone"):
+        semrsm.extract(network, Counted([1]), layers="stem", preprocess=as_array, on_error="raise")
+
+
+def test_errors_of_the_preprocessing_are_not_hidden(network):
+    def preprocess(image):
+        raise ZeroDivisionError("of the caller's own")
+
+    with pytest.raises(ZeroDivisionError, match="of the caller's own"):
+        semrsm.extract(network, Counted(), layers="stem", preprocess=preprocess)
+    assert all(not part._forward_hooks for part in network.modules())
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_images_of_different_sizes_are_refused_by_name(network, batch_size):
+    def preprocess(image):
+        side = 11 + image.getpixel((0, 0))[0]
+        return np.zeros((3, side, side + (side > 12) * 2), np.float32)
+
+    message = {
+        1: r"^images: layer 'stem' gives shape \(4, 6, 7\) for image 'third' and \(4, 5, 5\)",
+        3: r"^images: expected one shape \(3, 11, 11\) after preprocessing; got \(3, 12, 12\) for",
+    }[batch_size]
+    with pytest.raises(InputError, match=message):
+        semrsm.extract(
+            network, Counted(), layers="stem", preprocess=preprocess, batch_size=batch_size
+        )
+
+
+def test_preprocessing_may_give_tensors_and_must_give_three_dimensions(network):
+    found = semrsm.extract(network, Counted(), layers="stem", preprocess=as_array)
+    again = semrsm.extract(
+        network,
+        Counted(),
+        layers="stem",
+        preprocess=lambda image: torch.from_numpy(as_array(image)).double().requires_grad_(),
+    )
+    np.testing.assert_array_equal(found["stem"], again["stem"])
+    with pytest.raises(InputError, match=r"got \(1, 3, 11, 11\) for image 'first'$"):
+        semrsm.extract(
+            network, Counted(), layers="stem", preprocess=lambda image: as_array(image)[None]
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_arrays_of_other_floats(network, dtype):
+    x = torch.from_numpy(images(2)).to(getattr(torch, dtype))
+    found = semrsm.extract(network, x, layers="stem")["stem"]
+    expected = semrsm.extract(network, x.float(), layers="stem")["stem"]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_networks_of_other_floats(network, dtype):
+    expected = semrsm.extract(network, images(), layers="stem")
+    network.to(getattr(torch, dtype))
+    found = semrsm.extract(network, images(), layers="stem")
+    np.testing.assert_allclose(found["stem"], expected["stem"], rtol=0.05, atol=0.05)
+    assert found["stem"].dtype == found.logits.dtype == np.float32
+    assert network.stem.weight.dtype == getattr(torch, dtype)
+
+
+def test_a_network_can_be_trained_after_extraction():
+    """Some networks keep tensors that they computed while running, such as positions."""
+
+    class Caching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Conv2d(3, 2, 1)
+            self.kept = None
+
+        def forward(self, x):
+            if self.kept is None:
+                self.kept = torch.ones(1, 2, 1, 1) * 2
+            return self.body(x) * self.kept
+
+    network = Caching()
+    semrsm.extract(network, images(1), layers="body")
+    network(torch.from_numpy(images(1))).sum().backward()
+    assert network.body.weight.grad is not None
+
+
+def test_hooks_of_the_caller_stay(network):
+    seen = []
+    handle = network.stem.register_forward_hook(lambda *_: seen.append(1))
+    semrsm.extract(network, images(4), layers="stem", batch_size=2)
+    assert seen == [1, 1]
+    assert len(network.stem._forward_hooks) == 1
+    handle.remove()
+
+
+def test_nothing_that_has_no_spatial_extent_counts_as_logits():
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Identity()
+
+        def forward(self, x):
+            return (self.body(x), x.mean((2, 3)))
+
+    assert semrsm.extract(Pooled(), images(2), layers="body").logits is None
+
+
+def test_class_scores_that_are_not_finite():
+    class Scores(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Identity()
+
+        def forward(self, x):
+            return self.body(x).mean((2, 3)) / 0
+
+    with pytest.raises(InputError, match="^model: its class scores are NaN or infinite"):
+        semrsm.extract(Scores(), images(2), layers="body")
+
+
+def test_parts_that_work_on_pieces_of_images_are_refused():
+    class Windows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Identity()
+
+        def forward(self, x):
+            return self.body(x.repeat(4, 1, 1, 1))[: len(x)]
+
+    message = r"^layers: 'body' gives \(20, 3, 11, 11\) for 5 images; expected the images first"
+    with pytest.raises(InputError, match=message):
+        semrsm.extract(Windows(), images(), layers="body")
+
+
+def test_grids_of_tokens_follow_the_proportions_of_the_input():
+    wide = np.zeros((1, 3, 20, 40), np.float32)
+    found = semrsm.extract(Tokens(8), wide, layers="body", prefix_tokens=0)
+    assert found.provenance["grids"] == {"body": (2, 4)}
+    found = semrsm.extract(Tokens(7), wide, layers="body", prefix_tokens=0)
+    assert found.provenance["grids"] == {}
+
+
+def test_provenance_tells_the_preprocessing(network):
+    from semrsm.features.preprocess import Preprocess
+
+    preprocess = Preprocess(11, 12, (0, 0, 0), (255, 255, 255))
+    facts = semrsm.extract(network, Counted(), layers="stem", preprocess=preprocess).provenance
+    assert Preprocess.of(facts) == preprocess
+    facts = semrsm.extract(network, images(), layers="stem", preprocess=preprocess).provenance
+    assert facts["preprocess"] == "done before"
+    facts = semrsm.extract(network, Counted(), layers="stem", preprocess=as_array).provenance
+    assert "as_array" in facts["preprocess"]
+
+
+@pytest.mark.parametrize("device", ["meta", ["cpu"], "cuda:99", "cpu:x"])
+def test_devices_that_cannot_be_used(network, device):
+    before = network.stem.weight.clone()
+    with pytest.raises(InputError, match="^device: .* cannot be used here"):
+        semrsm.extract(network, images(), layers="stem", device=device)
+    assert torch.equal(network.stem.weight, before)
+
+
+def test_devices_that_can(network):
+    for device in ("cpu", torch.device("cpu")):
+        assert len(semrsm.extract(network, images(), layers="stem", device=device)["stem"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.zeros((2, 3, 11, 11), np.uint8), r"^images: expected uint8 of shape \(N, H, W, 3\)"),
+        (np.zeros((2, 3, 11, 11), np.int32), "^images: expected uint8 or floats; got int32"),
+        (np.zeros((2, 3, 11, 11), bool), "^images: expected uint8 or floats; got bool"),
+        (["a.png", 3], r"^images\[0\]: expected a path or a PIL image .*got str$"),
+        (["a.png", "a.png"], "^images: expected distinct ids; got 'a.png' more than once"),
+        (None, "^images: expected a folder, paths, .*; got NoneType"),
+    ],
+)
+def test_refuses_images(network, given, message):
+    with pytest.raises(InputError, match=message):
+        semrsm.extract(network, given, layers="stem", preprocess=as_array)
+
+
+def test_a_file_in_place_of_a_folder(network, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"^images: expected a folder of images; .* is a file$"):
+        semrsm.extract(network, tmp_path / "a.png", layers="stem", preprocess=as_array)
+
+
+def test_the_network_is_not_run_ahead_of_a_mistake(network):
+    """Names, sizes and options are looked at before any image is."""
+    data = Counted()
+    for wrong in (
+        {"layers": "stems"},
+        {"layers": "stem", "batch_size": 0},
+        {"layers": "stem", "dtype": "f"},
+        {"layers": "stem", "device": "warp"},
+        {"layers": "stem", "prefix_tokens": -1},
+        {"layers": "stem", "on_error": "ignore"},
+    ):
+        with pytest.raises(InputError):
+            semrsm.extract(network, data, preprocess=as_array, **wrong)
+    assert data.read == []
+
+
 def test_a_cat_is_a_cat():
     """The network in the package sees what is in a photograph (classes 281–285 are cats)."""
     photos = [photo for name, photo in semrsm.datasets.sample_photos() if name == "cat"]

@@ -1,5 +1,6 @@
 """Features and their files."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -91,6 +92,14 @@ def test_repr_and_missing_layers(features):
     ("make", "message"),
     [
         (lambda: Features({}), "^layers: expected at least one layer"),
+        (
+            lambda: Features({"a": np.ones((2, 3, 4), int)}),
+            "^layer 'a': expected a NumPy array of floats; got int64$",
+        ),
+        (
+            lambda: Features({"a": [[[1.0]]]}),
+            "^layer 'a': expected a NumPy array of floats; got list$",
+        ),
         (lambda: Features({"a": np.ones((2, 3))}), r"^layer 'a': .*got shape \(2, 3\)"),
         (
             lambda: Features({"a": np.ones((2, 3, 4)), "b": np.ones((3, 3, 4))}),
@@ -140,3 +149,98 @@ def test_refuses_files(features, tmp_path):
 def test_provenance_is_plain_json_in_the_file(features, tmp_path):
     with np.load(features.save(tmp_path / "f.npz"), allow_pickle=False) as archive:
         assert json.loads(str(archive["__provenance__"]))["model"] == "m"
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_an_interrupted_save_leaves_the_old_file(features, tmp_path, suffix, monkeypatch):
+    old = features.save(tmp_path / f"f.{suffix}").read_bytes()
+
+    def fail(*_args, **_options):
+        raise KeyboardInterrupt
+
+    if suffix == "npz":
+        monkeypatch.setattr(np.lib.format, "write_array", fail)
+    else:
+        monkeypatch.setattr(
+            pytest.importorskip("safetensors.numpy", reason="an optional dependency"),
+            "save_file",
+            fail,
+        )
+    with pytest.raises(KeyboardInterrupt):
+        features.select("file").save(tmp_path / f"f.{suffix}")
+    assert [p.name for p in tmp_path.iterdir()] == [f"f.{suffix}"]
+    assert (tmp_path / f"f.{suffix}").read_bytes() == old
+
+
+def test_strided_arrays_are_saved_as_they_look(tmp_path):
+    values = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
+    for n, array in enumerate((values[:, :, ::-1], values.T, np.asfortranarray(values))):
+        for suffix in ("npz", "safetensors"):
+            path = Features({"a": array}).save(tmp_path / f"{n}.{suffix}")
+            np.testing.assert_array_equal(semrsm.load_features(path)["a"], array)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"layers": "3"},
+        {"layers": "{"},
+        {"layers": '["other"]'},
+        {"__ids__": "5"},
+        {"__ids__": '["one"]'},
+        {"__ids__": '["one", "one"]'},
+        {"__provenance__": "[1]"},
+    ],
+)
+def test_refuses_damaged_metadata(metadata, tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy", reason="an optional dependency")
+    numpy.save_file({"a": np.ones((2, 3, 4), np.float32)}, tmp_path / "f.safetensors", metadata)
+    with pytest.raises(InputError, match=r"f\.safetensors"):
+        semrsm.load_features(tmp_path / "f.safetensors")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"__ids__": np.array(["one"])},
+        {"__ids__": np.array(5)},
+        {"__ids__": np.array(["one", "one"])},
+        {"__logits__": np.ones(2)},
+        {"__logits__": np.ones((3, 2))},
+        {"__provenance__": np.array("{")},
+        {"__provenance__": np.array("5")},
+    ],
+)
+def test_refuses_damaged_members(members, tmp_path):
+    np.savez(tmp_path / "f.npz", a=np.ones((2, 3, 4)), **members)
+    with pytest.raises(InputError, match=r"f\.npz"):
+        semrsm.load_features(tmp_path / "f.npz")
+
+
+def test_files_with_the_suffix_of_another_kind(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.ones((2, 3, 4)))
+    np.save(tmp_path / "b.npy", np.ones((2, 3, 4)))
+    (tmp_path / "a.npz").rename(tmp_path / "was_npz.npy")
+    (tmp_path / "b.npy").rename(tmp_path / "was_npy.npz")
+    for name in ("was_npz.npy", "was_npy.npz"):
+        with pytest.raises(InputError, match=name):
+            semrsm.load_features(tmp_path / name)
+
+
+def test_a_folder_is_no_file_of_features(tmp_path):
+    (tmp_path / "f.npz").mkdir()
+    with pytest.raises(InputError, match="^path: expected a file of features"):
+        semrsm.load_features(tmp_path / "f.npz")
+
+
+def test_every_byte_flip_is_refused_or_harmless(features, tmp_path):
+    """Whatever happens to a file: an InputError, or features; never another error, or a crash."""
+    for suffix in ("npz", "safetensors"):
+        whole = features.save(tmp_path / f"good.{suffix}").read_bytes()
+        rng = np.random.default_rng(0)
+        for place in rng.integers(0, len(whole), 150):
+            broken = bytearray(whole)
+            broken[place] ^= 1 << int(rng.integers(8))
+            (tmp_path / f"bad.{suffix}").write_bytes(broken)
+            with contextlib.suppress(InputError):
+                semrsm.load_features(tmp_path / f"bad.{suffix}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -39,7 +40,8 @@ class ShiftedCrops:
     Raises
     ------
     InputError
-        If there are no photographs, or a shift is negative or repeated.
+        If there are no photographs, a shift is negative, not finite or repeated, `size` is no
+        number of pixels, or a photograph is too small for the largest shift.
     """
 
     def __init__(
@@ -47,10 +49,19 @@ class ShiftedCrops:
     ) -> None:
         if len(photos) == 0:
             raise InputError("images: expected at least one photograph; got none")
-        if len(shifts) < 2 or min(shifts) < 0 or len(set(shifts)) < len(shifts):
+        numbers = all(isinstance(s, (int, float)) and math.isfinite(s) and s >= 0 for s in shifts)
+        if len(shifts) < 2 or not numbers or len(set(shifts)) < len(shifts):
             raise InputError(
                 f"shifts: expected two or more different numbers >= 0; got {list(shifts)}"
             )
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InputError(f"size: expected a number of pixels >= 1; got {size!r}")
+        for name, photo in photos:
+            if max(photo.size) < 1 + max(shifts):
+                raise InputError(
+                    f"shifts: the photograph {name!r}, {photo.width} x {photo.height}, has no room "
+                    f"for a shift by {max(shifts)} times the crop's side"
+                )
         self._photos = list(photos)
         self._shifts = [float(shift) for shift in shifts]
         self._size = size
@@ -76,4 +87,6 @@ class ShiftedCrops:
 
 
 def _text(shift: float) -> str:
-    return str(Fraction(shift).limit_denominator(64))
+    """Return a shift as a fraction that people would write, or in full where there is none."""
+    fraction = Fraction(shift).limit_denominator(64)
+    return str(fraction) if abs(fraction - Fraction(shift)) < 1e-9 else repr(shift)

@@ -82,7 +82,10 @@ def _to_8_bits(pixels: np.ndarray, mode: str) -> np.ndarray:
     """Stretch greyscale of more than 8 bits; Pillow's own conversion clips it to white."""
     values = pixels.astype(np.float64)
     if mode == "F":
-        low, high = float(values.min()), float(values.max())
+        # Where nothing was measured, such files hold NaN: black, and no part of the range.
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     else:
         # 16-bit files arrive as mode I too, so the range is that of 16 bits if it suffices.
         low, high = 0.0, 65535.0

@@ -126,6 +126,8 @@ def extract(
 
     parameter = next(module.parameters(), None)
     home = parameter.device if parameter is not None else torch.device("cpu")
+    floats = (p.dtype for p in module.parameters() if p.is_floating_point())
+    number = next(floats, torch.float32)
     target = home if device is None else _device(torch, device)
     kept = _Kept(len(source.ids), np.dtype(dtype))
     channels_last = set(_fitting(chosen, known.channels_last)) if known is not None else set()
@@ -134,12 +136,14 @@ def extract(
         _evaluating(module),
         _on(module, target, home),
         _recording(module, chosen) as recorded,
-        torch.inference_mode(),
+        # Not torch.inference_mode(): what a module keeps from it could never be trained with.
+        torch.no_grad(),
     ):
         for ids, batch in _batches(source, batch_size, on_error, progress):
             recorded.clear()
             output = module(
-                torch.from_numpy(batch).to(target), **(known.arguments if known is not None else {})
+                torch.from_numpy(batch).to(target, number),
+                **(known.arguments if known is not None else {}),
             )
             for name in chosen:
                 if name not in recorded:
@@ -444,8 +448,10 @@ def _device(torch: Any, device: str) -> Any:
     try:
         target = torch.device(device)
         torch.empty(0, device=target)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"device: {device!r} cannot be used here: {error}") from error
+    if target.type == "meta":  # the weights of a module do not come back from there
+        raise InputError(f"device: {device!r} cannot be used here: it computes nothing")
     return target
 
 

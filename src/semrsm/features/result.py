@@ -43,8 +43,8 @@ class Features(Mapping[str, "Array"]):
     Raises
     ------
     InputError
-        If an array has another number of dimensions, the number of images differs between layers,
-        or ids are too few, too many or repeated.
+        If an array is not of floats or has another number of dimensions, the number of images
+        differs between layers, or ids are too few, too many or repeated.
 
     Examples
     --------
@@ -68,6 +68,9 @@ class Features(Mapping[str, "Array"]):
         for name, array in layers.items():
             if name in (_IDS, _LOGITS, _FACTS):
                 raise InputError(f"layers: the name {name!r} is taken by the file format")
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+                got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+                raise InputError(f"layer {name!r}: expected a NumPy array of floats; got {got}")
             if array.ndim not in (3, 4):
                 raise InputError(
                     f"layer {name!r}: expected feature maps (N, C, H, W) or tokens (N, T, D); got "
