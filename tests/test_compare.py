@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 import semrsm
@@ -59,17 +61,91 @@ def test_debiased_cka_ignores_the_diagonal_and_is_near_zero_for_noise():
     assert abs(semrsm.cka(x @ x.T, y @ y.T, debiased=True).value) < 0.1
 
 
-def test_jackknife_interval():
-    k, other = kernels(30)
-    found = semrsm.cka(k, other, interval=0.9)
-    left_out = [
-        semrsm.cka(np.delete(np.delete(k, i, 0), i, 1), np.delete(np.delete(other, i, 0), i, 1))
-        for i in range(30)
-    ]
-    values = np.array([one.value for one in left_out])
-    spread = np.sqrt(29 / 30 * ((values - values.mean()) ** 2).sum())
-    half = stats.norm.ppf(0.95) * spread
-    assert found.interval == pytest.approx((found.value - half, found.value + half))
+def deleted(k, i):
+    return np.delete(np.delete(k, i, 0), i, 1)
+
+
+def naive_interval(k, other, confidence, **options):
+    """The jackknife by deletion, one image after the other."""
+    n = len(k)
+    left_out = [semrsm.cka(deleted(k, i), deleted(other, i), **options).value for i in range(n)]
+    spread = np.sqrt((n - 1) / n * ((left_out - np.mean(left_out)) ** 2).sum())
+    half = stats.norm.ppf((1 + confidence) / 2) * spread
+    value = semrsm.cka(k, other, **options).value
+    return value - half, value + half
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize("count", [6, 30])
+def test_jackknife_interval(debiased, count):
+    k, other = kernels(count)
+    found = semrsm.cka(k + 100, other, debiased=debiased, interval=0.9)
+    expected = naive_interval(k, other, 0.9, debiased=debiased)
+    assert found.interval == pytest.approx(expected, rel=1e-9)
+    assert found.interval[1] - found.interval[0] > 1e-3
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+def test_jackknife_keeps_its_digits_beside_an_image_that_outweighs_all_others(debiased):
+    k, other = kernels(12)
+    far = k.copy()
+    far[3] *= 1e6
+    far[:, 3] *= 1e6
+    found = semrsm.cka(far, other, debiased=debiased, interval=0.5)
+    expected = naive_interval(far, other, 0.5, debiased=debiased)
+    assert found.interval == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+def test_no_interval_where_all_variation_is_one_images(debiased):
+    _, other = kernels(12)
+    alone = np.ones((12, 12))
+    alone[3, :4] = alone[:4, 3] = 5.0
+    value = semrsm.cka(alone, other, debiased=debiased).value
+    assert -1 <= value <= 1
+    with pytest.raises(InputError, match="^interval: expected matrices that vary after centring w"):
+        semrsm.cka(alone, other, debiased=debiased, interval=0.5)
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize("scale", [1e-160, 1e-9, 1e160])
+def test_cka_knows_no_unit(debiased, scale):
+    k, other = kernels()
+    assert semrsm.cka(k * scale, other, debiased=debiased).value == pytest.approx(
+        semrsm.cka(k, other, debiased=debiased).value, rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+def test_small_variation_about_a_large_mean_is_seen(debiased):
+    k, other = kernels(9)
+    close = 1 + 1e-10 * k
+    assert semrsm.cka(close, other, debiased=debiased).value == pytest.approx(
+        semrsm.cka(k, other, debiased=debiased).value, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+def test_rounding_is_no_variation(debiased):
+    """Constant matrices, and those that centring explains, have no alignment."""
+    _, other = kernels(40)
+    part = np.random.default_rng(5).random(40)
+    for flat in (np.full((40, 40), 0.1), part + part[:, None], np.zeros((40, 40))):
+        with pytest.raises(InputError, match="^cka: expected matrices that vary after centring"):
+            semrsm.cka(flat, other, debiased=debiased)
+    if debiased:
+        with pytest.raises(InputError, match="^cka: expected matrices that vary after centring"):
+            semrsm.cka(np.diag(part), other, debiased=True)
+
+
+@given(seed=st.integers(0, 10_000), count=st.integers(4, 9))
+def test_debiased_cka_of_indefinite_matrices_stays_within_bounds(seed, count):
+    """HSIC with itself is a sum of squares, whatever the eigenvalues are."""
+    k, other = np.random.default_rng(seed).normal(size=(2, count, count))
+    k, other = k + k.T, other + other.T
+    assert abs(semrsm.cka(k, other, debiased=True).value) <= 1 + 1e-12
+    assert abs(semrsm.cka(k, other).value) <= 1 + 1e-12
+    assert semrsm.cka(k, k, debiased=True).value == pytest.approx(1, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +197,16 @@ EYE = np.eye(4)
         (lambda: semrsm.cka(EYE, np.eye(5)), "^a, b: expected RSMs of the same images; got shapes"),
         (lambda: semrsm.cka(np.ones((2, 3)), EYE), r"^a: expected a square matrix \(N, N\); got"),
         (lambda: semrsm.cka(EYE * np.nan, EYE), "^a: expected finite values; got NaN"),
+        (lambda: semrsm.cka(EYE, np.triu(EYE + 1)), r"^b: expected a symmetric matrix; .* up to 1"),
+        (lambda: semrsm.rsa(np.tri(4), EYE), "^a: expected a symmetric matrix"),
+        (
+            lambda: semrsm.rsa(EYE, np.full((4, 4), 0.1)),
+            "^rsa: expected matrices whose entries var",
+        ),
+        (lambda: semrsm.rsa(*kernels(), interval=0.9, resamples=0), "^resamples: expected a whole"),
+        (lambda: semrsm.rsa(*kernels(), interval=0.9, seed=-1), "^seed: expected a whole number"),
+        (lambda: semrsm.cka(*kernels(), interval="0.9"), "^interval: expected a confidence betw"),
+        (lambda: semrsm.cka(*kernels(), interval=True), "^interval: expected a confidence betwee"),
         (lambda: semrsm.cka(EYE, np.ones((4, 4))), "^cka: expected matrices that vary after cent"),
         (lambda: semrsm.rsa(EYE, EYE), "^rsa: expected matrices whose entries vary"),
         (lambda: semrsm.rsa(EYE, EYE, method="spear"), "^method: .*Did you mean 'spearman'"),
@@ -131,6 +217,23 @@ EYE = np.eye(4)
 def test_refuses(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_rsa_of_three_images_has_resamples_without_pairs():
+    """Three times the same image, or twice: what such resamples say is not counted."""
+    k, other = kernels(3)
+    found = semrsm.rsa(k, other, method="pearson", interval=0.5, resamples=50)
+    assert -1 <= found.interval[0] <= found.interval[1] <= 1
+
+
+def test_triangles_may_differ_by_the_rounding_of_their_own_precision():
+    k, other = kernels(20)
+    noise = np.random.default_rng(6).normal(size=k.shape)
+    for dtype, size in ((np.float32, 1e-6), (np.float64, 1e-14)):
+        rough = (k + size * noise).astype(dtype)
+        assert semrsm.cka(rough, other).value == pytest.approx(semrsm.cka(k, other).value, abs=1e-5)
+    with pytest.raises(InputError, match="^a: expected a symmetric matrix"):
+        semrsm.cka(k + 1e-4 * noise, other)
 
 
 def test_repr_is_one_line():

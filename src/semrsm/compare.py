@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._arrays import to_numpy
-from .errors import InputError, did_you_mean
+from ._statistics import check_bootstrap, percentile_interval
+from .errors import InputError, did_you_mean, require
 from .rsm import RSM
 
 if TYPE_CHECKING:
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
     Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
 METHODS = ("pearson", "spearman", "kendall")
+
+#: Fewer images make no jackknife.
+JACKKNIFE_IMAGES = 6
+
+#: The debiased HSIC is a mean over tuples of four different images.
+DEBIASED_IMAGES = 4
+
+#: What the rounding of a matrix with values up to 1 leaves of it after centring, at most.
+_ROUNDING = 64 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,9 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
         diagonals and needs at least four images.
     interval : float, optional
         Also give an interval of this confidence (say 0.95), by the delete-one jackknife over
-        images with a normal approximation. Images are left out and not drawn again, because a
-        repeated image would bring its own diagonal among the pairs.
+        images with a normal approximation, which needs at least six images. Images are left out and
+        not drawn again, because a repeated image would bring its own diagonal among the pairs. The
+        interval is symmetric about the value and may reach beyond 1.
 
     Returns
     -------
@@ -71,23 +83,29 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
     Raises
     ------
     InputError
-        If the matrices are not square and of one size, hold values that are not finite, are RSMs
-        of different images, have too few images (two; four where debiased), or are constant after
-        centring, so that the alignment is 0 / 0.
+        If the matrices are not square, symmetric and of one size, hold values that are not finite,
+        are RSMs of different images, have too few images (two; four where debiased; six with an
+        interval), or one of them is constant after centring, so that the alignment is 0 / 0.
 
     Notes
     -----
     HSIC(K, L) = tr(K H L H) / (N − 1)², H = I − 1/N, and CKA = HSIC(K, L) / √(HSIC(K, K)
-    HSIC(L, L)). Nothing is clamped. CKA lies in [0, 1] for positive semi-definite matrices only; a
-    semantic RSM can be indefinite, and its CKA, like every debiased one, can then fall below 0.
-    The Cauchy–Schwarz inequality for the centred matrices still holds, so that the biased value
-    stays within [−1, 1]; the debiased one can leave it, and where HSIC(K, K) comes out negative it
-    is undefined and refused.
+    HSIC(L, L)). Both estimators of HSIC are inner products of centred matrices: rows and columns of
+    mean zero for the biased one, and for the debiased one those off-diagonal values that no sum
+    a_i + a_j of numbers of the two images explains [3]_. HSIC(K, K) is therefore never negative,
+    and either CKA lies in [−1, 1] by the Cauchy–Schwarz inequality; nothing is clamped. Positive
+    semi-definite matrices have a biased CKA of at least 0. A semantic RSM can be indefinite, and
+    its CKA, like every debiased one, can then fall below 0.
+
+    The jackknife takes no more than two passes over the matrices: without an image, the inner
+    product follows from the image's own part in it.
 
     References
     ----------
     .. [1] S. Kornblith et al., "Similarity of neural network representations revisited", 2019.
     .. [2] L. Song et al., "Feature selection via dependence maximization", JMLR 13, 2012.
+    .. [3] G. Székely and M. Rizzo, "Partial distance correlation with methods for
+       dissimilarities", Annals of Statistics 42, 2014.
 
     Examples
     --------
@@ -96,25 +114,128 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
     >>> round(semrsm.cka(k, k).value, 12)
     1.0
     """
-    left, right = _pair(a, b, fewest=4 if debiased else 2)
-    inner = _debiased_inner if debiased else _biased_inner
-
-    def statistic(k: Array, other: Array) -> float:
-        own = inner(k, k) * inner(other, other)
-        # Rounding leaves a constant matrix a little above zero.
-        scale = np.finfo(float).eps * float(np.abs(k).max() * np.abs(other).max()) * len(k) ** 2
-        if not own > scale**2:
-            return float("nan")
-        return inner(k, other) / float(np.sqrt(own))
-
-    value = statistic(left, right)
+    if interval is not None:
+        check_interval(interval)
+    left, right = _pair(a, b, fewest=DEBIASED_IMAGES if debiased else 2)
+    if interval is not None and len(left) < JACKKNIFE_IMAGES:
+        raise InputError(f"interval: expected at least six images for a jackknife; got {len(left)}")
+    k, other = (CentredKernel.of(matrix, debiased=debiased) for matrix in (left, right))
+    value = k.alignment(other)
     if np.isnan(value):
         raise InputError(
             "cka: expected matrices that vary after centring (HSIC with themselves > 0); got one "
             "that does not"
         )
-    bounds = None if interval is None else _jackknife(statistic, left, right, value, interval)
+    bounds = None
+    if interval is not None:
+        bounds = k.jackknife(other, interval)
+        if np.isnan(bounds[0]):
+            raise InputError(
+                "interval: expected matrices that vary after centring whichever image is left "
+                "out; got one whose variation is all due to one image"
+            )
     return Comparison(value, bounds, "debiased CKA" if debiased else "CKA", len(left))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CentredKernel:
+    """A kernel matrix prepared for its alignment with any number of others.
+
+    Attributes
+    ----------
+    values : ndarray, shape (N, N)
+        Symmetric, in units in which the values before centring were at most 1. Rows have mean zero;
+        of the debiased estimator also the diagonal is zero.
+    debiased : bool
+        Which estimator of HSIC it was centred for.
+    """
+
+    values: Array
+    debiased: bool
+
+    @classmethod
+    def of(cls, matrix: Array, *, debiased: bool) -> CentredKernel:
+        """Centre a symmetric matrix of float64, shape (N, N)."""
+        scaled = matrix.copy()
+        if debiased:
+            np.fill_diagonal(scaled, 0.0)
+        # Alignment knows no unit, and by a power of two nothing is rounded: squares stay in range.
+        peak = float(np.abs(scaled).max())
+        scaled = np.ldexp(scaled, -int(np.frexp(peak)[1]))
+        symmetric = (scaled + scaled.T) / 2  # they may differ by rounding
+        return cls(_centred(symmetric, debiased), debiased)
+
+    def alignment(self, other: CentredKernel) -> float:
+        """Return the CKA with another matrix of the same images; NaN where one is constant."""
+        size = self._size() * other._size()
+        if not size > 0:
+            return float("nan")
+        return float(self._shares(other).sum() / np.sqrt(size))
+
+    def jackknife(self, other: CentredKernel, confidence: float) -> tuple[float, float]:
+        """Return the interval about the alignment by leaving out each image; NaN if undefined."""
+        left_out = self._left_out(other)
+        n = len(left_out)
+        spread = float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
+        half = NormalDist().inv_cdf((1 + confidence) / 2) * spread
+        value = self.alignment(other)
+        return value - half, value + half
+
+    def _shares(self, other: CentredKernel) -> Array:
+        """Return each image's part in the inner product, shape (N,)."""
+        shares: Array = np.einsum("ij,ij->i", self.values, other.values)
+        return shares
+
+    def _size(self) -> float:
+        """Return the inner product with itself, zero where it is nothing but rounding."""
+        size = float(self._shares(self).sum())
+        return size if size > (_ROUNDING * len(self.values)) ** 2 else 0.0
+
+    def _left_out(self, other: CentredKernel) -> Array:
+        """Return the alignments without each of the images, shape (N,)."""
+        own, others = self._products_left_out(self), other._products_left_out(other)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = self._products_left_out(other) / np.sqrt(own * others)
+        # Where hardly anything is left without an image, the difference has lost its digits.
+        lost = (own < 1e-6 * self._size()) | (others < 1e-6 * other._size())
+        for i in np.flatnonzero(lost).tolist():
+            found[i] = self._without(i).alignment(other._without(i))
+        return found
+
+    def _products_left_out(self, other: CentredKernel) -> Array:
+        """Return the inner products of both, each image left out and the rest centred again.
+
+        Rows of the centred matrices sum to zero, so that without image i row j sums to minus its
+        value at i: what centring again takes away follows from row i alone.
+        """
+        n = len(self.values)
+        shares = self._shares(other)
+        total = float(shares.sum())
+        products: Array
+        if self.debiased:
+            products = total - 2 * (n - 2) / (n - 3) * shares
+        else:
+            diagonal = self.values.diagonal() * other.values.diagonal()
+            grown = n / (n - 1)
+            products = total - 2 * grown * shares + grown**2 * diagonal
+        return products
+
+    def _without(self, image: int) -> CentredKernel:
+        kept = np.delete(np.delete(self.values, image, axis=0), image, axis=1)
+        return CentredKernel(_centred(kept, self.debiased), self.debiased)
+
+
+def _centred(symmetric: Array, debiased: bool) -> Array:
+    """Centre for one of the estimators; for the debiased one the diagonal must be zero."""
+    n = len(symmetric)
+    sums = symmetric.sum(axis=1)
+    if not debiased:
+        means = sums / n
+        centred: Array = symmetric - means - means[:, None] + means.mean()
+        return centred
+    centred = symmetric - (sums + sums[:, None]) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(centred, 0.0)
+    return centred
 
 
 def rsa(
@@ -140,7 +261,8 @@ def rsa(
         Whether the diagonal takes part.
     interval : float, optional
         Also give an interval of this confidence (say 0.95), by a percentile bootstrap over images;
-        pairs of an image with itself that resampling makes are left out.
+        pairs of an image with itself that resampling makes are left out, and so are resamples in
+        which the entries of one matrix are constant.
     resamples, seed : int
         Of the bootstrap.
 
@@ -151,8 +273,9 @@ def rsa(
     Raises
     ------
     InputError
-        If the matrices are not square and of one size, hold values that are not finite, are RSMs
-        of different images, have fewer than three images, or the entries of one are constant.
+        If the matrices are not square, symmetric and of one size, hold values that are not finite,
+        are RSMs of different images, have fewer than three images, or the entries of one are
+        constant, or an option is not known.
 
     Examples
     --------
@@ -167,6 +290,9 @@ def rsa(
             f"method: expected one of {', '.join(METHODS)}; got {method!r}."
             f"{did_you_mean(str(method), METHODS)}"
         )
+    if interval is not None:
+        check_interval(interval)
+        check_bootstrap(interval, resamples, seed)
     left, right = _pair(a, b, fewest=3)
     correlate = correlation(method)
     rows, columns = np.triu_indices(len(left), k=0 if diagonal else 1)
@@ -175,18 +301,15 @@ def rsa(
         raise InputError("rsa: expected matrices whose entries vary; got a constant one")
     bounds = None
     if interval is not None:
-        _check_interval(interval)
         rng = np.random.default_rng(seed)
         values = []
         for _ in range(resamples):
             chosen = rng.integers(len(left), size=len(left))
             i, j = chosen[rows], chosen[columns]
             kept = (i != j) | (rows == columns)
-            found = correlate(left[i[kept], j[kept]], right[i[kept], j[kept]])
-            if not np.isnan(found):
-                values.append(found)
-        low, high = np.quantile(values, [(1 - interval) / 2, (1 + interval) / 2])
-        bounds = (float(low), float(high))
+            i, j = i[kept], j[kept]
+            values.append(correlate(left[i, j], right[i, j]) if i.size else float("nan"))
+        bounds = percentile_interval(values, interval)
     return Comparison(float(value), bounds, f"{method} RSA", len(left))
 
 
@@ -200,8 +323,10 @@ def correlation(method: str) -> Statistic:
 
 
 def _pearson(x: Array, y: Array) -> float:
+    if np.ptp(x) == 0 or np.ptp(y) == 0:  # the mean of equal values may be off by rounding
+        return float("nan")
     x, y = x - x.mean(), y - y.mean()
-    size = float(np.sqrt((x @ x) * (y @ y)))
+    size = float(np.sqrt(x @ x) * np.sqrt(y @ y))
     return float(x @ y) / size if size > 0 else float("nan")
 
 
@@ -214,57 +339,21 @@ def _ranks(x: Array) -> Array:
 
 
 def _kendall(x: Array, y: Array) -> float:
-    from .errors import require
-
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
     stats = require("scipy.stats", extra="bridges", purpose="Kendall's tau")
     return float(stats.kendalltau(x, y).statistic)
 
 
-def _biased_inner(k: Array, other: Array) -> float:
-    """(N − 1)² HSIC: the inner product of the doubly centred matrices."""
-    return float(np.einsum("ij,ij->", _centred(k), _centred(other)))
-
-
-def _centred(k: Array) -> Array:
-    centred: Array = k - k.mean(axis=0) - k.mean(axis=1)[:, None] + k.mean()
-    return centred
-
-
-def _debiased_inner(k: Array, other: Array) -> float:
-    """N (N − 3) times the unbiased HSIC, in which the diagonals do not count."""
-    n = len(k)
-    k, other = k.copy(), other.copy()
-    np.fill_diagonal(k, 0.0)
-    np.fill_diagonal(other, 0.0)
-    trace = float(np.einsum("ij,ji->", k, other))
-    sums = float(k.sum() * other.sum()) / ((n - 1) * (n - 2))
-    cross = 2.0 / (n - 2) * float(k.sum(axis=0) @ other.sum(axis=1))
-    return trace + sums - cross
-
-
-def _jackknife(
-    statistic: Statistic, left: Array, right: Array, value: float, interval: float
-) -> tuple[float, float]:
-    from statistics import NormalDist
-
-    _check_interval(interval)
-    n = len(left)
-    if n < 6:
-        raise InputError(f"interval: expected at least six images for a jackknife; got {n}")
-    kept = ~np.eye(n, dtype=bool)
-    left_out = np.array([statistic(left[np.ix_(k, k)], right[np.ix_(k, k)]) for k in kept])
-    spread = float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
-    half = NormalDist().inv_cdf((1 + interval) / 2) * spread
-    return value - half, value + half
-
-
-def _check_interval(interval: float) -> None:
-    if not 0 < interval < 1:
+def check_interval(interval: float) -> None:
+    """Refuse what is no confidence between 0 and 1."""
+    is_number = isinstance(interval, (int, float, np.integer, np.floating))
+    if not is_number or isinstance(interval, bool) or not 0 < interval < 1:
         raise InputError(f"interval: expected a confidence between 0 and 1; got {interval!r}")
 
 
 def _pair(a: Any, b: Any, *, fewest: int) -> tuple[Array, Array]:
-    left, right = _matrix(a, "a"), _matrix(b, "b")
+    left, right = kernel_matrix(a, "a"), kernel_matrix(b, "b")
     if left.shape != right.shape:
         raise InputError(
             f"a, b: expected RSMs of the same images; got shapes {left.shape} and {right.shape}"
@@ -278,14 +367,24 @@ def _pair(a: Any, b: Any, *, fewest: int) -> tuple[Array, Array]:
     return left, right
 
 
-def _matrix(x: Any, name: str) -> Array:
+def kernel_matrix(x: Any, name: str) -> Array:
+    """Return an RSM or array as a symmetric, finite matrix of float64, refusing others by name."""
     if isinstance(x, RSM) and not x.is_symmetric:
         raise InputError(
             f"{name}: expected the RSM of one set of images against itself; got one of two sets"
         )
-    matrix = to_numpy(x.values if isinstance(x, RSM) else x, name).astype(np.float64)
+    given = to_numpy(x.values if isinstance(x, RSM) else x, name)
+    matrix = given.astype(np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise InputError(f"{name}: expected a square matrix (N, N); got shape {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise InputError(f"{name}: expected finite values; got NaN or infinity")
+    # Products in the input's own precision may differ between the triangles by their rounding.
+    precision = np.finfo(given.dtype if given.dtype.kind == "f" else float).eps
+    apart = float(np.abs(matrix - matrix.T).max(initial=0.0))
+    if apart > np.sqrt(precision) * np.abs(matrix).max(initial=0.0):
+        raise InputError(
+            f"{name}: expected a symmetric matrix; values (i, j) and (j, i) differ by up to "
+            f"{apart:.3g}"
+        )
     return matrix

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ._outputs import new_folder
+from ._outputs import check_new_folder
 from .datasets.samples import sample_photos
 from .studies.translation import TranslationResult, translation
 
@@ -41,8 +41,11 @@ def demo(
     """
     from .report import write_translation_report
 
-    with new_folder(out, overwrite=overwrite) as folder:
-        result = translation(sample_photos(), layers=LAYERS, workers=workers, progress=progress)
-        result.write_into(folder)
-        write_translation_report(result, folder / "report.html")
+    check_new_folder(out, overwrite=overwrite)
+    result = translation(sample_photos(), layers=LAYERS, workers=workers, progress=progress)
+    result.write(
+        out,
+        overwrite=overwrite,
+        extra=lambda folder: write_translation_report(result, folder / "report.html"),
+    )
     return result

@@ -11,18 +11,33 @@ from .curves import plot_intervals, plot_quality, plot_retrieval, plot_runtime
 from .distributions import plot_distribution, plot_distributions
 from .gallery import plot_gallery
 from .heatmaps import plot_rsm, plot_rsms
+from .layers import plot_extents, plot_layers
+from .locations import (
+    ContributionPanel,
+    DisplacementPanel,
+    plot_contribution,
+    plot_contributions,
+    plot_displacements,
+)
 from .overlay import plot_match
 from .scatter import plot_agreement, plot_agreements
 
 __all__ = [
+    "ContributionPanel",
+    "DisplacementPanel",
     "auc",
     "matcher_words",
     "plot_agreement",
     "plot_agreements",
+    "plot_contribution",
+    "plot_contributions",
+    "plot_displacements",
     "plot_distribution",
     "plot_distributions",
+    "plot_extents",
     "plot_gallery",
     "plot_intervals",
+    "plot_layers",
     "plot_match",
     "plot_quality",
     "plot_retrieval",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._outputs import new_folder, write_figures, write_json, write_table
+from ..errors import InputError
+from ..results import file_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Result = TypeVar("Result", bound="StudyResult")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,13 @@ class StudyResult:
     figures: Mapping[str, Callable[[], Figure]] = field(repr=False)
     protocol: Mapping[str, Any] = field(repr=False)
 
-    def write(self, out: str | Path, *, overwrite: bool = False) -> Path:
+    def write(
+        self,
+        out: str | Path,
+        *,
+        overwrite: bool = False,
+        extra: Callable[[Path], object] | None = None,
+    ) -> Path:
         """Write ``table.csv``, ``protocol.json`` and one PNG for each figure into a new folder.
 
         Parameters
@@ -44,6 +54,8 @@ class StudyResult:
             The folder; it appears when everything in it is complete.
         overwrite : bool, default False
             Whether a folder that exists may be replaced.
+        extra : callable, optional
+            Given the unfinished folder, writes more into it, such as a report.
 
         Returns
         -------
@@ -56,11 +68,60 @@ class StudyResult:
             If the folder exists and `overwrite` is false, or its parent does not exist.
         """
         with new_folder(out, overwrite=overwrite) as folder:
-            self.write_into(folder)
+            write_table(folder / "table.csv", self.table)
+            write_json(folder / "protocol.json", self.protocol)
+            write_figures(folder, self.figures)
+            if extra is not None:
+                extra(folder)
         return Path(out)
 
-    def write_into(self, folder: Path) -> None:
-        """Write the files into a folder that exists."""
-        write_table(folder / "table.csv", self.table)
-        write_json(folder / "protocol.json", self.protocol)
-        write_figures(folder, self.figures)
+    def with_facts(self: Result, **facts: Any) -> Result:
+        """Return the same result with more facts in its protocol, such as the command."""
+        return replace(self, protocol={**self.protocol, **facts})
+
+
+def joined(results: Sequence[StudyResult]) -> StudyResult:
+    """Return the results of one study on several networks as one.
+
+    Parameters
+    ----------
+    results : sequence of StudyResult
+        Of the same study; a single one is returned as it is.
+
+    Returns
+    -------
+    StudyResult
+        All rows; figures by their name and the network's, ``<figure>-<model>``; and the protocols
+        under ``runs``.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they are of different studies.
+    """
+    names = {result.name for result in results}
+    if len(names) != 1:
+        raise InputError(
+            f"results: expected results of one study; got {', '.join(sorted(names)) or 'none'}"
+        )
+    if len(results) == 1:
+        return results[0]
+    models = [str(result.table[0].get("model", "")) or "model" for result in results]
+    if len(set(models)) < len(models):  # the same network with other layers or sizes
+        models = [f"{model}-{n}" for n, model in enumerate(models, start=1)]
+    suffixes = file_names(models)
+    return StudyResult(
+        name=results[0].name,
+        table=tuple(row for result in results for row in result.table),
+        figures={
+            f"{figure}-{suffixes[model]}": draw
+            for model, result in zip(models, results, strict=True)
+            for figure, draw in result.figures.items()
+        },
+        protocol={
+            "study": results[0].name,
+            "runs": {
+                model: dict(result.protocol) for model, result in zip(models, results, strict=True)
+            },
+        },
+    )

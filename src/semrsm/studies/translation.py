@@ -20,9 +20,10 @@ from ..errors import InputError
 from ..features import Features, extract, load_model
 from ..features.preprocess import Preprocess
 from ..gram import Gram, gram
-from ..kernels import resolve_kernel
-from ..matchers import Match, match
+from ..kernels import Kernel
+from ..matchers import Match, Matcher, match
 from ..rsm import RSM
+from ._choices import chosen_kernels, chosen_matchers
 from .result import StudyResult
 
 if TYPE_CHECKING:
@@ -59,11 +60,12 @@ def translation(
     *,
     layers: str | Sequence[str] | None = None,
     shifts: Sequence[float] = SHIFTS,
-    kernels: Sequence[str] = ("cosine", "rbf"),
-    matchers: Sequence[str] = MATCHERS,
+    kernels: Sequence[str | Kernel] = ("cosine", "rbf"),
+    matchers: Sequence[str | Matcher] = MATCHERS,
     batch_size: int = 16,
     device: str | None = None,
     workers: int | None = None,
+    memory: int | str | None = None,
     progress: Any = None,
 ) -> TranslationResult:
     """Compare how spatio-semantic and semantic RSMs see the same photographs moved.
@@ -77,13 +79,13 @@ def translation(
     layers : str or sequence of str, optional
         Layers of the model; its recommended ones by default.
     shifts : sequence of float
-        Shifts of the crops in units of their side.
-    kernels, matchers : sequence of str
+        Shifts of the crops in units of their side, 0 among them.
+    kernels, matchers : sequence of str or objects
         What is compared; the first kernel is the one of the figures.
     batch_size, device
         As for :func:`semrsm.extract`.
-    workers : int, optional
-        Threads of the matching.
+    workers, memory
+        Threads and memory of the matching, as for :func:`semrsm.gram`.
     progress : callable, optional
         Called as ``progress(done, total)`` during extraction.
 
@@ -102,8 +104,9 @@ def translation(
     """
     if len(photos) < 2:
         raise InputError(f"photos: expected at least two photographs; got {len(photos)}")
-    for kernel in kernels:
-        resolve_kernel(kernel)
+    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    if 0.0 not in shifts:
+        raise InputError(f"shifts: expected 0, the crop others are compared with; got {shifts}")
     loaded = load_model(model) if isinstance(model, str) else model
     chosen = layers if layers is not None else getattr(loaded, "layers", None)
     if chosen is None:
@@ -125,15 +128,17 @@ def translation(
         progress=progress,
     )
     grams = {
-        (layer, matcher): gram(features[layer], matcher=matcher, ids=features.ids, workers=workers)
+        (layer, matcher): gram(
+            features[layer], matcher=chosen, ids=features.ids, workers=workers, memory=memory
+        )
         for layer in features
-        for matcher in matchers
+        for matcher, chosen in by_matcher.items()
     }
     groups, offsets = np.array(crops.groups), np.array(crops.crop_shifts)
     rows: list[dict[str, Any]] = []
     for (layer, matcher), found in grams.items():
-        for kernel in kernels:
-            values = found.rsm(kernel).values
+        for kernel, seen_through in by_kernel.items():
+            values = found.rsm(seen_through).values
             for shift in sorted(set(crops.crop_shifts))[1:]:
                 same, different = pairs_by_shift(values, groups, offsets, shift)
                 rows.append(
@@ -153,12 +158,14 @@ def translation(
                         "largest_gap": found.largest_gap,
                     }
                 )
-    kernel = kernels[0]
-    sorted_rsms = {key: found.rsm(kernel) for key, found in grams.items()}
+    shown = next(iter(by_kernel.values()))
+    rsms = {key: found.rsm(shown) for key, found in grams.items()}
     layer = _middle_layer(features)
     figures = {
-        "rsms": partial(_draw_rsms, sorted_rsms, list(features), matchers, crops),
-        "distributions": partial(_draw_distributions, sorted_rsms, list(features), matchers, crops),
+        "rsms": partial(_draw_rsms, rsms, list(features), list(by_matcher), crops),
+        "distributions": partial(
+            _draw_distributions, rsms, list(features), list(by_matcher), crops
+        ),
         "match": partial(_draw_match, crops, features, layer),
     }
     return TranslationResult(
@@ -172,8 +179,8 @@ def translation(
             "shifts": list(shifts),
             "crop": "square, as large as fits with the largest shift, moved along the longer side",
             "different_pairs": "crops of two different photographs, at any shifts",
-            "kernels": list(kernels),
-            "matchers": list(matchers),
+            "kernels": list(by_kernel),
+            "matchers": list(by_matcher),
             "versions": versions(),
         },
         crops=crops,
