@@ -9,12 +9,14 @@ from .image_folder import ImageFolder
 from .imagenet import ImageNet
 from .images import ImageReadError, open_image
 from .samples import sample_photos
+from .scenes import ComposedScenes
 from .tinyimagenet import TinyImageNet
 
 __all__ = [
     "Box",
     "Cityscapes",
     "ClassFolders",
+    "ComposedScenes",
     "EgoObjects",
     "ImageFiles",
     "ImageFolder",
