@@ -19,6 +19,8 @@ using Offsets = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device
 using Sizes = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Doubles = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Columns = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Thresholds = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Flag = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Buffer = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -96,11 +98,11 @@ void define(nb::module_& module, const char* name,
         const semrsm::Batch<T> batch = {
             data.data(),   offsets.data(), rows.data(),   columns.data(),
             result_offsets.data(), static_cast<int64_t>(count), row_stride, column_stride,
-            tolerance,     taken,          cancelled.data()};
+            tolerance,     taken,          cancelled.data(), nullptr, nullptr, nullptr};
         check(batch, static_cast<int64_t>(data.shape(0)),
               assigned ? static_cast<int64_t>(assigned->shape(0)) : -1);
         const semrsm::Results results = {values.data(), upper_bounds.data(),
-                                         assigned ? assigned->data() : nullptr};
+                                         assigned ? assigned->data() : nullptr, nullptr};
         const semrsm::Kernels& chosen = kernels_named(kernels);
         semrsm::Outcome outcome;
         {
@@ -116,6 +118,56 @@ void define(nb::module_& module, const char* name,
       "assigned"_a.noconvert().none(), "kernels"_a);
 }
 
+// Exact assignment of those matrices only whose value may reach `stop_below`.
+template <class T>
+void define_search(nb::module_& module,
+                   semrsm::Outcome (*semrsm::Kernels::*kernel)(const semrsm::Batch<T>&,
+                                                               const semrsm::Results&)) {
+  module.def(
+      "search",
+      [kernel](const Buffer<T>& data, const Offsets& offsets, const Sizes& rows,
+               const Sizes& columns, int64_t row_stride, double tolerance, const Flag& cancelled,
+               const Thresholds& stop_below, const std::optional<Buffer<T>>& prices,
+               const std::optional<Offsets>& price_offsets, const Doubles& values,
+               const Doubles& upper_bounds, const Bytes& stages, const std::string& kernels) {
+        const size_t count = offsets.shape(0);
+        if (rows.shape(0) != count || columns.shape(0) != count || values.shape(0) != count ||
+            upper_bounds.shape(0) != count || stages.shape(0) != count ||
+            stop_below.shape(0) != count || cancelled.shape(0) != 1 ||
+            prices.has_value() != price_offsets.has_value() ||
+            (price_offsets && price_offsets->shape(0) != count)) {
+          throw std::invalid_argument("the arrays of the batch differ in length");
+        }
+        if (row_stride < 0) throw std::invalid_argument("negative stride");
+        const semrsm::Batch<T> batch = {
+            data.data(), offsets.data(), rows.data(), columns.data(), offsets.data(),
+            static_cast<int64_t>(count), row_stride, 1, tolerance, 0, cancelled.data(),
+            stop_below.data(), prices ? prices->data() : nullptr,
+            price_offsets ? price_offsets->data() : nullptr};
+        check(batch, static_cast<int64_t>(data.shape(0)), -1);
+        for (size_t m = 0; prices && m < count; ++m) {
+          const int64_t first = price_offsets->data()[m];
+          if (first < 0 || first + columns.data()[m] > static_cast<int64_t>(prices->shape(0))) {
+            throw std::invalid_argument("the prices do not lie inside their array");
+          }
+        }
+        const semrsm::Results results = {values.data(), upper_bounds.data(), nullptr,
+                                         stages.data()};
+        const semrsm::Kernels& chosen = kernels_named(kernels);
+        semrsm::Outcome outcome;
+        {
+          nb::gil_scoped_release release;
+          outcome = (chosen.*kernel)(batch, results);
+        }
+        if (outcome.status == semrsm::Status::out_of_memory) throw std::bad_alloc();
+        return nb::make_tuple(static_cast<int>(outcome.status), outcome.where);
+      },
+      "data"_a.noconvert(), "offsets"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
+      "row_stride"_a, "tolerance"_a, "cancelled"_a.noconvert(), "stop_below"_a.noconvert(),
+      "prices"_a.noconvert().none(), "price_offsets"_a.noconvert().none(), "values"_a.noconvert(),
+      "upper_bounds"_a.noconvert(), "stages"_a.noconvert(), "kernels"_a);
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -127,6 +179,8 @@ NB_MODULE(_native, module) {
   });
   define<float>(module, "assign", &semrsm::Kernels::assign_float);
   define<double>(module, "assign", &semrsm::Kernels::assign_double);
+  define_search<float>(module, &semrsm::Kernels::assign_float);
+  define_search<double>(module, &semrsm::Kernels::assign_double);
   define<float>(module, "greedy", &semrsm::Kernels::greedy_float);
   define<double>(module, "greedy", &semrsm::Kernels::greedy_double);
 }

@@ -20,13 +20,21 @@ struct Batch {
   double tolerance;           // a wider relative gap than this is solved again in float64
   int64_t taken;              // greedy only: leading rows and columns that the caller has matched
   const volatile uint8_t* cancelled;  // becomes non-zero when the caller wants to leave
+  // A matrix is left unsolved as soon as its value is known to be smaller than this; null: none is.
+  const double* stop_below;      // (count,)
+  const T* prices;               // of columns, tried as a bound before solving; null: there are none
+  const int64_t* price_offsets;  // (count,) first price of each matrix, in elements
 };
+
+// Which bound showed that a matrix need not be solved, in order of what they cost.
+enum class Stage : uint8_t { solved, maxima, reduced, prices, auction };
 
 // What comes back for each matrix. `assigned` may be null.
 struct Results {
   double* values;        // (count,) sum of the assigned affinities, accumulated in float64
   double* upper_bounds;  // (count,) no assignment of this matrix has a larger value
   int32_t* assigned;     // column of each row, -1 where a row stays free
+  uint8_t* stages;       // (count,) a Stage each; null without `stop_below`
 };
 
 enum class Status : int { done, not_finite, cancelled, out_of_memory };

@@ -21,6 +21,7 @@ namespace {
 using semrsm::Batch;
 using semrsm::Outcome;
 using semrsm::Results;
+using semrsm::Stage;
 using semrsm::Status;
 
 #define SEMRSM_INLINE inline __attribute__((always_inline))
@@ -714,8 +715,10 @@ struct Solver {
         Problem& p = problems[n];
         if (!p.live || (p.free_count > 0 && p.bids_left > 0)) continue;
         if (*batch.cancelled) return {Status::cancelled, 0, 0};
-        if (next_phase(p)) continue;
-        conclude(batch, results, p, arena_for_doubles, outcome);
+        if (!(batch.stop_below && stop(batch, results, p, upper_bound(p), Stage::auction))) {
+          if (next_phase(p)) continue;
+          conclude(batch, results, p, arena_for_doubles, outcome);
+        }
         p.live = begin_next(batch, results, p, arenas[n], arena_for_doubles, next, outcome);
         live -= !p.live;
       }
@@ -747,6 +750,7 @@ struct Solver {
         return false;
       }
       start_prices(p);
+      if (batch.stop_below && stop_before_auction(batch, results, p)) continue;
       if (p.rows == p.columns && p.smallest < p.largest) {
         start_auction(p);
         return true;
@@ -767,6 +771,7 @@ struct Solver {
       outcome.status = Status::cancelled;
       return;
     }
+    if (results.stages) results.stages[p.matrix] = static_cast<uint8_t>(Stage::solved);
     double value = value_of(p, from);
     double bound = upper_bound(p);
     if constexpr (sizeof(T) < sizeof(double)) {
@@ -818,6 +823,67 @@ struct Solver {
     bound = bound > value ? bound : value;
     if (assigned) D::write_columns(q, assigned, 0);
     return Status::done;
+  }
+
+  // ---------------------------------------------------------------- leaving matrices unsolved
+
+  // Tries the bounds that cost a pass over the matrix each; true where one of them is low enough.
+  static bool stop_before_auction(const Batch<T>& batch, const Results& results, Problem& p) {
+    if (stop(batch, results, p, bound_of_maxima(p), Stage::maxima)) return true;
+    if (p.rows == p.columns && stop(batch, results, p, reduced_bound(p), Stage::reduced)) return true;
+    if (batch.prices == nullptr || p.view.turned) return false;
+    const T* const prices = batch.prices + batch.price_offsets[p.matrix];
+    const T scale = static_cast<T>(ldexp(1.0, -p.exponent));
+    for (int k = 0; k < p.columns; ++k) p.price[k] = prices[k] * scale;
+    const bool enough = stop(batch, results, p, upper_bound(p), Stage::prices);
+    start_prices(p);
+    return enough;
+  }
+
+  static bool stop(const Batch<T>& batch, const Results& results, const Problem& p, double bound,
+                   Stage stage) {
+    if (!(bound < batch.stop_below[p.matrix])) return false;
+    results.values[p.matrix] = static_cast<double>(NAN);
+    results.upper_bounds[p.matrix] = bound;
+    results.stages[p.matrix] = static_cast<uint8_t>(stage);
+    return true;
+  }
+
+  // The dual bound at row prices r_i = max_k A[i, k] and column prices max_i (A[i, k] - r_i), which
+  // are below zero where a column leads in no row; and the same with rows and columns exchanged. For
+  // square matrices only. bound_of_maxima() has left the maxima of the rows and of the columns.
+  static double reduced_bound(const Problem& p) {
+    const T* const row_maxima = p.passed_distance;
+    double by_rows = 0, by_columns = 0;
+    for (int64_t k = 0; k < p.stride; ++k) {
+      p.path_price[k] = -infinity;
+      if (k >= p.columns) p.distance[k] = 0;
+    }
+    for (int i = 0; i < p.rows; ++i) {
+      const T* const row = p.a + i * p.step;
+      const Vector highest = S::all(row_maxima[i]);
+      Vector most = S::all(-infinity);
+      for (int64_t k = 0; k < p.stride; k += lanes) {
+        const Vector value = S::load(row + k);
+        most = S::max(value - S::load(p.distance + k), most);
+        S::store(p.path_price + k, S::max(value - highest, S::load(p.path_price + k)));
+      }
+      T least = most[0];
+      for (int l = 1; l < lanes; ++l) least = most[l] > least ? most[l] : least;
+      by_rows += static_cast<double>(row_maxima[i]);
+      by_columns += rounded_up(least);
+    }
+    for (int k = 0; k < p.columns; ++k) {
+      by_rows += rounded_up(p.path_price[k]);
+      by_columns += static_cast<double>(p.distance[k]);
+    }
+    return ldexp(by_rows < by_columns ? by_rows : by_columns, p.exponent);
+  }
+
+  // A difference that is not above zero, and was rounded in T, from above.
+  static double rounded_up(T difference) {
+    const double rounding = sizeof(T) == sizeof(float) ? FLT_EPSILON : DBL_EPSILON;
+    return static_cast<double>(difference) * (1 - rounding);
   }
 
   // ---------------------------------------------------------------- greedy
@@ -896,6 +962,7 @@ struct Solver {
       }
       T highest = most[0];
       for (int l = 1; l < lanes; ++l) highest = most[l] > highest ? most[l] : highest;
+      p.passed_distance[i] = highest;
       by_rows += static_cast<double>(highest);
     }
     if (p.rows < p.columns) return ldexp(by_rows, p.exponent);  // some columns stay free

@@ -2,48 +2,65 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import kernels, matchers
 from ._version import __version__
 from .assignment import Assignment, assign
 from .compare import Comparison, cka, rsa
+from .forecast import Forecast, forecast
 from .gram import Gram, gram, rsm
+from .index import Index
 from .matchers import Match, match
+from .retrieval import TopK, topk
 from .rsm import RSM
 
 if TYPE_CHECKING:
     from .features import Features, extract, load_features, load_model
+    from .runs import Run, StoredGram, compute_run, merge_runs, open_run
 
 __all__ = [
     "RSM",
     "Assignment",
     "Comparison",
     "Features",
+    "Forecast",
     "Gram",
+    "Index",
     "Match",
+    "Run",
+    "StoredGram",
+    "TopK",
     "__version__",
     "assign",
     "cka",
+    "compute_run",
     "extract",
+    "forecast",
     "gram",
     "kernels",
     "load_features",
     "load_model",
     "match",
     "matchers",
+    "merge_runs",
+    "open_run",
     "rsa",
     "rsm",
+    "topk",
 ]
 
-_FEATURES = ("Features", "extract", "load_features", "load_model")
+#: Loaded when first used: they are not part of the NumPy-only core.
+_LATER = {
+    **dict.fromkeys(("Features", "extract", "load_features", "load_model"), "features"),
+    **dict.fromkeys(("Run", "StoredGram", "compute_run", "merge_runs", "open_run"), "runs"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FEATURES:  # loaded when first used: they are not part of the NumPy-only core
-        from . import features
-
-        return getattr(features, name)
+    if name in _LATER:
+        return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
     raise AttributeError(f"module 'semrsm' has no attribute {name!r}")
 
 

@@ -36,3 +36,19 @@ def greedy(
     assigned: NDArray[np.int32] | None,
     kernels: str,
 ) -> tuple[int, int, int]: ...
+def search(
+    data: NDArray[Any],
+    offsets: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    row_stride: int,
+    tolerance: float,
+    cancelled: NDArray[np.uint8],
+    stop_below: NDArray[np.float64],
+    prices: NDArray[Any] | None,
+    price_offsets: NDArray[np.int64] | None,
+    values: NDArray[np.float64],
+    upper_bounds: NDArray[np.float64],
+    stages: NDArray[np.uint8],
+    kernels: str,
+) -> tuple[int, int]: ...

@@ -282,3 +282,88 @@ def solve(
     if status == _Status.CANCELLED:
         raise Cancelled
     return values, upper_bounds, assigned
+
+
+class Stage(enum.IntEnum):
+    """Which bound showed that the value of a matrix stays below the threshold, by what it costs."""
+
+    SOLVED = 0  #: none did: the matrix was solved
+    MAXIMA = 1  #: the smaller of the sums of row maxima and of column maxima
+    REDUCED = 2  #: row maxima, less what columns lack that lead in no row; or the other way round
+    PRICES = 3  #: the dual bound at prices that were given
+    AUCTION = 4  #: the dual bound after a phase of the auction
+
+
+def search(
+    data: NDArray[Any],
+    offsets: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    stop_below: NDArray[np.float64],
+    *,
+    row_stride: int,
+    cancellation: Cancellation,
+    prices: NDArray[Any] | None = None,
+    price_offsets: NDArray[np.int64] | None = None,
+    tolerance: float = TOLERANCE,
+    kernels: str = "",
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
+    """Solve those matrices of a batch whose value may reach a threshold; input is trusted.
+
+    Parameters
+    ----------
+    data, offsets, rows, columns, row_stride, cancellation, tolerance, kernels
+        As for :func:`solve`.
+    stop_below : ndarray of float64, shape (B,)
+        A matrix is left as soon as a dual bound is smaller than this.
+    prices : ndarray, 1-D, of the dtype of `data`, optional
+        Column prices that are tried as a bound before a matrix with S = T is solved.
+    price_offsets : ndarray of int64, shape (B,), optional
+        The first price of each matrix.
+
+    Returns
+    -------
+    values : ndarray of float64, shape (B,)
+        NaN where a matrix was left.
+    upper_bounds : ndarray of float64, shape (B,)
+    stages : ndarray of uint8, shape (B,)
+        A :class:`Stage` each.
+
+    Raises
+    ------
+    NotFiniteError
+        If a matrix holds NaN or infinity.
+    Cancelled
+        If the work was cancelled.
+
+    Notes
+    -----
+    For any column prices p (not negative where S < T, since columns stay free), weak duality gives
+    V ≤ Σ_k p_k + Σ_i max_k (A[i, k] − p_k). p = 0 gives the sum of row maxima r_i; for S = T,
+    p_k = max_i (A[i, k] − r_i) ≤ 0 lowers it by what columns lack that lead in no row; and rows and
+    columns may change places.
+    """
+    count = len(offsets)
+    values, upper_bounds = np.zeros(count), np.zeros(count)
+    stages = np.zeros(count, dtype=np.uint8)
+    status, where = _native.search(
+        data,
+        offsets,
+        rows,
+        columns,
+        row_stride,
+        tolerance,
+        cancellation.flag,
+        stop_below,
+        prices,
+        price_offsets,
+        values,
+        upper_bounds,
+        stages,
+        kernels,
+    )
+    if status == _Status.NOT_FINITE:
+        raise NotFiniteError(where)
+    if status == _Status.CANCELLED:
+        raise Cancelled
+    return values, upper_bounds, stages

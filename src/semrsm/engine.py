@@ -50,6 +50,42 @@ class Tile:
         return left, right
 
 
+def matched(
+    x: Tokens, y: Tokens | None, matcher: Matcher, plan: Plan, progress: Progress | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Match all pairs of `x` and `y`, or of `x` with itself, and return both matrices whole.
+
+    Parameters
+    ----------
+    x, y, matcher, plan, progress
+        As for :func:`run`.
+
+    Returns
+    -------
+    values, upper_bounds : ndarray of float64, shape (N, M)
+        In the units of the images, mirrored and with the diagonal where `y` is None.
+
+    Raises
+    ------
+    NotFiniteError
+        If an affinity overflows.
+    """
+    other = x if y is None else y
+    values = np.zeros((x.count, other.count))
+    upper_bounds = np.zeros_like(values)
+    run(x, y, matcher, plan, values, upper_bounds, progress)
+    if x.exponents.any() or other.exponents.any():
+        exponents = x.exponents[:, None] + other.exponents[None, :]
+        np.ldexp(values, exponents, out=values)
+        np.ldexp(upper_bounds, exponents, out=upper_bounds)
+    if y is None:
+        for matrix in (values, upper_bounds):
+            _mirror(matrix)
+            if matcher.identity_on_self:
+                np.fill_diagonal(matrix, x.squared_norms)
+    return values, upper_bounds
+
+
 def run(
     x: Tokens,
     y: Tokens | None,
@@ -163,3 +199,13 @@ def _tiles(rows: int, columns: int, plan: Plan, above: int | None) -> Iterator[T
             last_column = min(first_column + plan.tile_columns, columns)
             if above is None or last_column - 1 + above > first_row:
                 yield Tile(first_row, last_row, first_column, last_column, above)
+
+
+def _mirror(matrix: NDArray[np.float64], block: int = 1024) -> None:
+    """Copy the upper triangle of a square matrix to the lower one, in place, block by block."""
+    for first in range(0, len(matrix), block):
+        last = first + block
+        corner = matrix[first:last, first:last]
+        lower = np.tril_indices_from(corner, k=-1)
+        corner[lower] = corner.T[lower]
+        matrix[last:, first:last] = matrix[first:last, last:].T

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from .tokens import Tokens, image_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .runs import StoredGram
 
 FORMAT = "semrsm.Gram/1"
 
@@ -200,6 +203,7 @@ class Gram:
         )
 
 
+@overload
 def gram(
     x: Any,
     y: Any = None,
@@ -210,7 +214,40 @@ def gram(
     workers: int | None = None,
     memory: int | str | None = None,
     progress: engine.Progress | None = None,
-) -> Gram:
+    executor: Any = None,
+    out: None = None,
+) -> Gram: ...
+
+
+@overload
+def gram(
+    x: Any,
+    y: Any = None,
+    *,
+    matcher: str | Matcher = "optimal",
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: engine.Progress | None = None,
+    executor: Any = None,
+    out: str | Path,
+) -> StoredGram: ...
+
+
+def gram(
+    x: Any,
+    y: Any = None,
+    *,
+    matcher: str | Matcher = "optimal",
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: engine.Progress | None = None,
+    executor: Any = None,
+    out: str | Path | None = None,
+) -> Gram | StoredGram:
     """Match every pair of images and return their matched inner products, each with its bound.
 
     Parameters
@@ -235,15 +272,22 @@ def gram(
     progress : callable, optional
         Called as ``progress(done, total)`` in pairs, about ten times a second, from the calling
         thread.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where the work is done, in place of threads of this process. Other processes open the
+        features for themselves: `x` and `y` must lie on disk.
+    out : str or Path, optional
+        A folder for the results, which then lie on disk, tile by tile: however large they are, and
+        whenever the work is interrupted, the same call goes on with it. Needs the extra ``scale``.
 
     Returns
     -------
-    Gram
+    Gram, or StoredGram where `out` is given
 
     Raises
     ------
     InputError
-        If an argument is not what it must be; nothing has been matched then.
+        If an argument is not what it must be; nothing has been matched then. With `out`, also if
+        the folder holds something else, or a run of other features, another matcher or version.
 
     Notes
     -----
@@ -261,6 +305,8 @@ def gram(
     True
     """
     chosen = resolve_matcher(matcher)
+    if out is not None or executor is not None:
+        return _on_disk(x, y, chosen, ids, column_ids, workers, memory, progress, executor, out)
     threads = worker_count(workers)
     budget = memory_budget(memory)
     if progress is not None and not callable(progress):
@@ -275,21 +321,10 @@ def gram(
     column_names = names if y is None else image_ids(column_ids, other.count, "column_ids")
 
     plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
-    values = np.zeros((rows.count, other.count))
-    upper_bound = np.zeros_like(values)
     try:
-        engine.run(rows, columns, chosen, plan, values, upper_bound, progress)
+        values, upper_bound = engine.matched(rows, columns, chosen, plan, progress)
     except NotFiniteError:
         raise overflow_error("x", "y") from None
-    if rows.exponents.any() or other.exponents.any():
-        exponents = rows.exponents[:, None] + other.exponents[None, :]
-        np.ldexp(values, exponents, out=values)
-        np.ldexp(upper_bound, exponents, out=upper_bound)
-    if columns is None:
-        for matrix in (values, upper_bound):
-            _mirror(matrix)
-            if chosen.identity_on_self:
-                np.fill_diagonal(matrix, rows.squared_norms)
     dtype = np.promote_types(rows.dtype, other.dtype)
     return Gram(
         values=values,
@@ -313,6 +348,42 @@ def gram(
     )
 
 
+def _on_disk(
+    x: Any,
+    y: Any,
+    matcher: Matcher,
+    ids: Sequence[Any] | None,
+    column_ids: Sequence[Any] | None,
+    workers: int | None,
+    memory: int | str | None,
+    progress: engine.Progress | None,
+    executor: Any,
+    out: str | Path | None,
+) -> Gram | StoredGram:
+    """Compute a run of one Gram; in a temporary folder where only an executor was asked for."""
+    from .runs import compute_run
+
+    def compute(folder: str | Path) -> StoredGram:
+        run = compute_run(
+            {"x": x},
+            folder,
+            others=None if y is None else {"x": y},
+            matchers=[matcher],
+            ids=ids,
+            column_ids=column_ids,
+            workers=workers,
+            memory=memory,
+            progress=progress,
+            executor=executor,
+        )
+        return run["x", matcher.name]
+
+    if out is not None:
+        return compute(out)
+    with tempfile.TemporaryDirectory(prefix="semrsm-") as folder:
+        return compute(Path(folder) / "run.zarr").load(memory=memory)
+
+
 def rsm(
     x: Any,
     y: Any = None,
@@ -325,6 +396,7 @@ def rsm(
     workers: int | None = None,
     memory: int | str | None = None,
     progress: engine.Progress | None = None,
+    executor: Any = None,
 ) -> RSM:
     """Compute the RSM of images: ``gram(...)`` seen through one kernel.
 
@@ -332,7 +404,7 @@ def rsm(
 
     Parameters
     ----------
-    x, y, matcher, ids, column_ids, workers, memory, progress
+    x, y, matcher, ids, column_ids, workers, memory, progress, executor
         As in :func:`semrsm.gram`.
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
@@ -369,14 +441,5 @@ def rsm(
         workers=workers,
         memory=memory,
         progress=progress,
+        executor=executor,
     ).rsm(chosen)
-
-
-def _mirror(matrix: NDArray[np.float64], block: int = 1024) -> None:
-    """Copy the upper triangle of a square matrix to the lower one, in place, block by block."""
-    for first in range(0, len(matrix), block):
-        last = first + block
-        corner = matrix[first:last, first:last]
-        lower = np.tril_indices_from(corner, k=-1)
-        corner[lower] = corner.T[lower]
-        matrix[last:, first:last] = matrix[first:last, last:].T

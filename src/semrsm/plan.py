@@ -95,7 +95,8 @@ def make_plan(
         raise InputError(
             f"memory: expected at least {format_bytes(smallest, up=True)} for {x.count} x "
             f"{other.count} images ({format_bytes(kept)} of it the results); got "
-            f"{format_bytes(memory)}"
+            f"{format_bytes(memory)}. Fewer workers need less, and results on disk (out=, or "
+            "--out NAME.zarr) none"
         )
     most = max(x.count, other.count)
     panel = most if image == 0 else min(most, (memory - fixed) // (2 * image))

@@ -7,8 +7,10 @@ anything of the first two kinds that is sliced like an array (memory maps, Zarr,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 #: Features are read in pieces of about this many bytes.
 PIECE = 8 << 20
+
+#: Returns the concept vectors of the images first:last, (n, S, C) or (sum of S, C), in any dtype.
+Read = Callable[[int, int], Array]
+
+#: Bytes of the digest of an image.
+DIGEST = 16
 
 #: Entries inside these limits are multiplied as they are; others are first scaled by a power of
 #: two, so that products neither overflow nor become denormal.
@@ -76,6 +84,30 @@ class Block:
         return image
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What one pass over N images finds out; see the attributes of :class:`Tokens`."""
+
+    squared_norms: NDArray[np.float64]
+    exponents: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class FlatImages:
+    """Images of any sizes whose vectors follow each other in one array, on disk or in memory.
+
+    Attributes
+    ----------
+    vectors : array, shape (sum of S, C)
+        Anything that is sliced like an array.
+    sizes : ndarray of int64, shape (N,)
+        S of each image.
+    """
+
+    vectors: Any
+    sizes: NDArray[np.int64]
+
+
 class Tokens:
     """N images of concept vectors, checked once and read on demand.
 
@@ -85,6 +117,8 @@ class Tokens:
         ``(N, C, H, W)`` feature maps, ``(N, T, D)`` tokens, or a list of N arrays ``(S_i, C)``.
     name : str
         The argument's name, for errors.
+    measured : Measured, optional
+        What an earlier pass over the same data found; it is not made again then.
 
     Attributes
     ----------
@@ -106,14 +140,15 @@ class Tokens:
         is read once to find out, in pieces.
     """
 
-    def __init__(self, x: Any, name: str = "x") -> None:
+    def __init__(self, x: Any, name: str = "x", *, measured: Measured | None = None) -> None:
         self._name = name
-        self._list: list[Array] | None = None
         # A bfloat16 tensor is widened block by block: as a whole it would double.
         lazy = is_torch_tensor(x) and str(x.dtype) == "torch.bfloat16"
         if (is_torch_tensor(x) and not lazy) or not hasattr(x, "__getitem__"):
             x = to_numpy(x, name)
-        if is_array(x):
+        if isinstance(x, FlatImages):
+            self._open_flat(x)
+        elif is_array(x):
             self._open_array(x)
         else:
             self._open_list(x)
@@ -122,14 +157,18 @@ class Tokens:
         if self.channels == 0 or (self.sizes == 0).any():
             raise InputError(
                 f"{name}: expected images with at least one vector of at least one channel; got "
-                f"shape {self._shape_text()}"
+                f"shape {self._shape}"
             )
         self.uniform = bool((self.sizes == self.sizes[0]).all())
         self.exponents = np.zeros(self.count, dtype=np.int64)
-        self._measure()
-
-    def _shape_text(self) -> str:
-        return str(self._array.shape if self._list is None else [a.shape for a in self._list[:3]])
+        self._scaled = False  # whether what is read has been divided already
+        if measured is None:
+            self._measure()
+        else:
+            self.squared_norms = measured.squared_norms
+            self.exponents = measured.exponents
+            if self.exponents.any():
+                self.in_place = False
 
     def _open_array(self, x: Any) -> None:
         shape = tuple(int(n) for n in x.shape)
@@ -139,17 +178,17 @@ class Tokens:
                 f"(S, C) arrays; got an array of shape {shape}"
             )
         dtype = to_numpy(x[:0], self._name).dtype  # also refuses what is not numbers
-        self._array = x
-        self._is_map = len(shape) == 4
+        is_map = len(shape) == 4
+        self._shape: Any = shape
+        self._read: Read = partial(_read_maps if is_map else _read_tokens, x, self._name)
         self.dtype = compute_dtype(dtype)
         self.count = shape[0]
-        self.channels = shape[1] if self._is_map else shape[2]
-        size = shape[2] * shape[3] if self._is_map else shape[1]
+        self.channels = shape[1] if is_map else shape[2]
+        size = shape[2] * shape[3] if is_map else shape[1]
         self.sizes = np.full(self.count, size, dtype=np.int64)
-        self.grid: tuple[int, int] | None = (shape[2], shape[3]) if self._is_map else None
         #: Whether a block is a view of the caller's array, which costs no memory.
         self.in_place = (
-            not self._is_map
+            not is_map
             and isinstance(x, np.ndarray)
             and not isinstance(x, np.memmap)
             and not isinstance(x.base, np.memmap)
@@ -176,13 +215,23 @@ class Tokens:
                     f"{self._name}[{i}]: expected {arrays[0].shape[1]} channels as in "
                     f"{self._name}[0]; got shape {array.shape}"
                 )
-        self._list = arrays
+        self._shape = [array.shape for array in arrays[:3]]
+        self._read = partial(_read_list, arrays)
         wide = any(compute_dtype(a.dtype) == np.float64 for a in arrays)
         self.dtype = np.dtype(np.float64 if wide else np.float32)
         self.count = len(arrays)
         self.channels = arrays[0].shape[1] if arrays else 0
         self.sizes = np.array([len(a) for a in arrays], dtype=np.int64)
-        self.grid = None
+        self.in_place = False
+
+    def _open_flat(self, x: FlatImages) -> None:
+        self._shape = x.vectors.shape
+        starts = np.concatenate([[0], np.cumsum(x.sizes)])
+        self._read = partial(_read_flat, x.vectors, starts)
+        self.dtype = compute_dtype(np.dtype(x.vectors.dtype))
+        self.count = len(x.sizes)
+        self.channels = int(x.vectors.shape[1])
+        self.sizes = np.asarray(x.sizes, dtype=np.int64)
         self.in_place = False
 
     def _measure(self) -> None:
@@ -220,6 +269,78 @@ class Tokens:
                     f"vector {vector}, channel {channel}"
                 )
 
+    def digests(self) -> NDArray[np.uint8]:
+        """Return a digest of the content of each image, shape (N, 16): another pass.
+
+        Of the concept vectors in the dtype that is computed in, so that the form in which they were
+        given, feature maps or tokens, does not count.
+        """
+        found = []
+        for first, last in self.pieces(PIECE):
+            block = self.block(first, last)
+            for i in range(len(block)):
+                digest = blake2b(block.image(i).data, digest_size=DIGEST)
+                if exponent := int(self.exponents[first + i]):
+                    digest.update(str(exponent).encode())
+                found.append(digest.digest())
+        return np.frombuffer(b"".join(found), dtype=np.uint8).reshape(-1, DIGEST)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all images in their order, as hexadecimal text: another pass."""
+        return fingerprint(self.digests())
+
+    def part(self, first: int, last: int) -> Tokens:
+        """Read the images ``first:last`` into memory, as tokens of their own."""
+        return self._holding(self.block(first, last), np.arange(first, last))
+
+    def take(self, images: NDArray[np.int64]) -> Tokens:
+        """Read some images into memory, as tokens of their own."""
+        blocks = [self.block(i, i + 1) for i in images.tolist()]
+        starts = np.concatenate([[0], np.cumsum(self.sizes[images])])
+        return self._holding(
+            Block(np.concatenate([block.vectors for block in blocks]), starts), images
+        )
+
+    def followed_by(self, more: Tokens) -> Tokens:
+        """Return these images and others after them, as one; nothing is read."""
+        count = self.count
+
+        def read(first: int, last: int) -> Array:
+            parts = [
+                tokens.block(max(0, first - at), last - at).vectors
+                for tokens, at in ((self, 0), (more, count))
+                if max(0, first - at) < min(last - at, tokens.count)
+            ]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+        both = self._like(np.concatenate([self.sizes, more.sizes]))
+        both.dtype = np.promote_types(self.dtype, more.dtype)
+        both.squared_norms = np.concatenate([self.squared_norms, more.squared_norms])
+        both.exponents = np.concatenate([self.exponents, more.exponents])
+        both._read = read
+        both._scaled = True
+        both.in_place = False
+        return both
+
+    def _holding(self, block: Block, images: NDArray[np.int64]) -> Tokens:
+        taken = self._like(self.sizes[images])
+        taken.squared_norms = self.squared_norms[images]
+        taken.exponents = self.exponents[images]
+        taken._read = partial(_read_flat, block.vectors, block.starts)
+        taken._scaled = True
+        taken.in_place = True
+        return taken
+
+    def _like(self, sizes: NDArray[np.int64]) -> Tokens:
+        """Return tokens of other images of the same kind, which have been checked already."""
+        other = object.__new__(Tokens)
+        other.__dict__.update(self.__dict__)
+        other.sizes = sizes
+        other.count = len(sizes)
+        other.uniform = bool((sizes == sizes[0]).all())
+        return other
+
     def pieces(self, size: int) -> Iterator[tuple[int, int]]:
         """Yield ranges of images of about `size` bytes each."""
         limit = max(1, size // (self.channels * self.dtype.itemsize))
@@ -239,20 +360,39 @@ class Tokens:
         Block
             In the compute dtype, each image divided by two to the power of its exponent.
         """
-        if self._list is not None:
-            images = self._list[first:last]
-            vectors = np.concatenate(images, dtype=self.dtype, casting="same_kind")
-        else:
-            data = to_numpy(self._array[first:last], self._name)
-            if self._is_map:
-                data = data.reshape(len(data), self.channels, -1).transpose(0, 2, 1)
-            vectors = np.ascontiguousarray(data, dtype=self.dtype).reshape(-1, self.channels)
+        last = min(last, self.count)
+        data = self._read(first, last)
+        vectors = np.ascontiguousarray(data, dtype=self.dtype).reshape(-1, self.channels)
         sizes, exponents = self.sizes[first:last], self.exponents[first:last]
-        if exponents.any():
+        if exponents.any() and not self._scaled:
             vectors = np.ldexp(vectors, -np.repeat(exponents, sizes)[:, None])
         starts = np.zeros(last - first + 1, dtype=np.int64)
         np.cumsum(sizes, out=starts[1:])
         return Block(vectors, starts)
+
+
+def _read_maps(x: Any, name: str, first: int, last: int) -> Array:
+    maps = to_numpy(x[first:last], name)
+    vectors: Array = maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
+    return vectors
+
+
+def _read_tokens(x: Any, name: str, first: int, last: int) -> Array:
+    tokens: Array = to_numpy(x[first:last], name)
+    return tokens
+
+
+def _read_list(arrays: Sequence[Array], first: int, last: int) -> Array:
+    return np.concatenate(arrays[first:last])
+
+
+def _read_flat(vectors: Any, starts: NDArray[np.int64], first: int, last: int) -> Array:
+    return np.asarray(vectors[int(starts[first]) : int(starts[last])])
+
+
+def fingerprint(digests: NDArray[np.uint8]) -> str:
+    """Return one digest for the digests of images, as hexadecimal text."""
+    return blake2b(digests.tobytes(), digest_size=DIGEST).hexdigest()
 
 
 def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import SemrsmError
-from . import demo, extract, info, report, rsm
+from . import compare, demo, extract, info, merge, report, rsm, study, worker
 
-COMMANDS = (extract, rsm, report, info, demo)
+COMMANDS = (extract, rsm, worker, merge, compare, study, report, info, demo)
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -38,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
             "  semrsm rsm photos/ --out results/\n"
             "  semrsm extract photos/ --out features.npz\n"
             "  semrsm rsm features.npz --kernel cosine rbf --out results/\n"
+            "  semrsm compare results/ --method debiased-cka\n"
+            "  semrsm study retrieval EgoObjects/ --dataset egoobjects --out retrieval/\n"
             "  semrsm report results/ --images photos/ --out report.html"
         ),
     )

@@ -36,14 +36,15 @@ def add_command(
     return parser
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of feature extraction."""
+def add_model_options(parser: argparse.ArgumentParser, *, several: str = "") -> None:
+    """Add the options of feature extraction; `several` says what more than one network is for."""
     group = parser.add_argument_group("features")
     group.add_argument(
         "--model",
-        default="efficientnet-lite0",
+        nargs="+" if several else None,
+        default=["efficientnet-lite0"] if several else "efficientnet-lite0",
         help="the network: a name such as dinov2-giant, 'transformers:ORG/NAME', 'timm:NAME', "
-        "'onnx:FILE', or a folder with config and weights (default: %(default)s)",
+        f"'onnx:FILE', or a folder with config and weights{several} (default: efficientnet-lite0)",
     )
     group.add_argument(
         "--size",
@@ -126,6 +127,8 @@ def table_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> li
     """Return rows as aligned text; floats with four digits."""
 
     def text(value: Any) -> str:
+        if value is None:
+            return ""
         return f"{value:.4g}" if isinstance(value, float) else str(value)
 
     cells = [[column.replace("_", " ") for column in columns]]
@@ -148,7 +151,7 @@ def _size(pixels: list[int] | None) -> int | tuple[int, int] | None:
 
 def features_of(arguments: argparse.Namespace) -> Features:
     """Return the features of ``arguments.source``: extracted from photos, or read from a file."""
-    from ..features import extract, load_features, load_model
+    from ..features import load_features
 
     source = Path(arguments.source)
     if not source.exists():
@@ -156,16 +159,30 @@ def features_of(arguments: argparse.Namespace) -> Features:
             f"source: expected a folder of photographs or a file of features; {str(source)!r} "
             "does not exist"
         )
-    if source.is_dir():
-        with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
-            return extract(
-                load_model(arguments.model, size=_size(arguments.size)),
-                source,
-                layers=arguments.layers,
-                batch_size=arguments.batch_size,
-                device=arguments.device,
-                prefix_tokens=prefix_tokens(arguments.prefix_tokens),
-                progress=progress,
-            )
+    if source.is_dir() and source.suffix != ".zarr":
+        return extracted(arguments, source, arguments.model)
     found = load_features(source)
     return found if arguments.layers is None else found.select(arguments.layers)
+
+
+def extracted(arguments: argparse.Namespace, images: Any, model: str) -> Features:
+    """Return the response of one network to images, by the options of extraction."""
+    from ..features import extract
+
+    with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
+        return extract(
+            loaded(arguments, model),
+            images,
+            layers=arguments.layers,
+            batch_size=arguments.batch_size,
+            device=arguments.device,
+            prefix_tokens=prefix_tokens(arguments.prefix_tokens),
+            progress=progress,
+        )
+
+
+def loaded(arguments: argparse.Namespace, model: str) -> Any:
+    """Return the network, for images of the size that was asked for."""
+    from ..features import load_model
+
+    return load_model(model, size=_size(arguments.size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import platform
 from pathlib import Path
@@ -14,7 +15,7 @@ from .. import _native
 from .._version import __version__
 from .._workers import worker_count
 from ..errors import InputError
-from ._common import add_command, emit
+from ._common import add_command, emit, table_lines
 
 #: Optional packages, and what they are for.
 OPTIONAL = {
@@ -38,9 +39,11 @@ def add(subparsers: Any) -> None:
         "info",
         run,
         "say what a file or folder of semrsm holds, or what this installation can do",
-        "  semrsm info\n  semrsm info features.npz\n  semrsm info results/",
+        "  semrsm info\n  semrsm info features.zarr\n  semrsm info run.zarr",
     )
-    parser.add_argument("path", nargs="?", type=Path, help="features, an RSM, a Gram, or results")
+    parser.add_argument(
+        "path", nargs="?", type=Path, help="features, an RSM, a Gram, a run, or results"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -78,7 +81,13 @@ def describe(path: Path) -> dict[str, Any]:
     from ..results import Results
     from ..rsm import RSM
 
-    if path.is_dir():
+    if (path / "zarr.json").is_file():
+        from ..runs import open_run
+        from ._run import describe as describe_run
+
+        with contextlib.suppress(InputError):  # it is a store of features then
+            return describe_run(open_run(path))
+    elif path.is_dir():
         results = Results.read(path)
         return {
             "kind": "results",
@@ -91,7 +100,7 @@ def describe(path: Path) -> dict[str, Any]:
                 default=None,
             ),
         }
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"path: expected a file or folder; {str(path)!r} does not exist")
     if path.suffix == ".npz":
         for kind in (RSM, Gram):
@@ -133,6 +142,10 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
         else:
             if isinstance(value, bool):
                 value = "yes" if value else "no"
+            elif isinstance(value, list) and value and isinstance(value[0], dict):
+                lines.append(f"{indent}{key}:")
+                lines += [indent + "  " + line for line in table_lines(value, list(value[0]))]
+                continue
             elif isinstance(value, list):
                 value = ", ".join(map(str, value))
             lines.append(f"{indent}{key}: {value}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._outputs import check_new_folder, write_figures
 from .._workers import worker_count
+from ..errors import InputError
 from ..gram import gram
 from ..kernels import KERNELS, SIGMA_RULES, resolve_kernel
 from ..matchers import MATCHERS, resolve_matcher
@@ -25,6 +26,7 @@ from ._common import (
     progress_bar,
     table_lines,
 )
+from ._run import check_run, compute, dry_run
 
 
 def add(subparsers: Any) -> None:
@@ -36,13 +38,16 @@ def add(subparsers: Any) -> None:
         "compute spatio-semantic and semantic RSMs of photographs or of saved features",
         "  semrsm rsm photos/ --out results/\n"
         "  semrsm rsm photos/ --layers _blocks.10 _blocks.15 --kernel cosine rbf --out results/\n"
-        "  semrsm rsm features.npy --matcher optimal --memory 4GB --out results/",
+        "  semrsm rsm features.npy --matcher optimal --memory 4GB --out results/\n"
+        "  semrsm rsm features.zarr --matcher optimal --dry-run --out run.zarr\n"
+        "  semrsm rsm features.zarr --matcher optimal --scheduler tcp://node1:8786 --out run.zarr",
     )
     parser.add_argument(
         "source",
         type=Path,
         metavar="SOURCE",
-        help="a folder of photographs, or features in a .npy, .npz or .safetensors file",
+        help="a folder of photographs, or features: a .zarr store, or a .npy, .npz, .safetensors "
+        "or .h5 file",
     )
     parser.add_argument(
         "--kernel",
@@ -66,6 +71,23 @@ def add(subparsers: Any) -> None:
         f"{' or '.join(SIGMA_RULES)} (default: %(default)s)",
     )
     parser.add_argument("--no-figures", action="store_true", help="no figures and no report")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say how many pairs there are, and what time, memory and disk they take; no more",
+    )
+    run_mode = parser.add_argument_group(
+        "runs",
+        "With --out NAME.zarr and features from a file, V and its bounds go to disk tile by tile. "
+        "Killed at any moment, the same command goes on; with more images at the end of the "
+        "features, it adds them. Kernels are views of a run, and not computed.",
+    )
+    run_mode.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster that computes the tiles"
+    )
+    run_mode.add_argument(
+        "--create", action="store_true", help="only lay out the run, for 'semrsm worker'"
+    )
     add_model_options(parser)
     add_matching_options(parser)
     add_output_options(parser)
@@ -85,9 +107,21 @@ def run(arguments: argparse.Namespace) -> None:
         resolve_matcher(matcher)
     worker_count(arguments.workers)
     memory_budget(arguments.memory)
-    check_new_folder(arguments.out, overwrite=arguments.overwrite)
+    on_disk = arguments.out.suffix == ".zarr"
+    if on_disk:
+        check_run(arguments)
+    elif arguments.scheduler or arguments.create:
+        raise InputError("--scheduler, --create: expected with --out NAME.zarr, a run on disk")
+    else:
+        check_new_folder(arguments.out, overwrite=arguments.overwrite)
 
     features = features_of(arguments)
+    if arguments.dry_run:
+        dry_run(arguments, features, on_disk=on_disk)
+        return
+    if on_disk:
+        compute(arguments, features)
+        return
     grams = {}
     for layer in features:
         for matcher in arguments.matcher:

@@ -378,11 +378,12 @@ def _finish(figure: Figure, axes: Any, used: int) -> None:
     for ax in list(axes.flat)[used:]:
         ax.set_visible(False)
     handles, names = axes.flat[0].get_legend_handles_labels()
+    fitting = max(2, int(figure.get_size_inches()[0] / 1.7))  # columns of the longest names
     figure.legend(
         handles,
         names,
         loc="outside upper center",
-        ncols=min(4, len(names)),
+        ncols=min(4, fitting, len(names)),
         frameon=False,
         fontsize=SMALL,
     )

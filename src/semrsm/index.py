@@ -1,0 +1,190 @@
+"""A gallery that is measured once and searched many times, in memory or on disk."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, require
+from .tokens import PIECE, FlatImages, Measured, Tokens, image_ids
+
+FORMAT = "semrsm.index/1"
+
+
+class Index:
+    """The images of a gallery, for :func:`semrsm.topk`.
+
+    Parameters
+    ----------
+    gallery : array-like, torch.Tensor or list of arrays
+        N images, in any form that :func:`semrsm.gram` takes. Arrays on disk stay there.
+    ids : sequence, optional
+        Names of the images; their indices by default.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        The names of the images.
+
+    Raises
+    ------
+    InputError
+        If the gallery is not what it must be. All of it is read once to find out.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> maps = np.random.default_rng(0).normal(size=(20, 8, 3, 3))
+    >>> index = semrsm.Index(maps, ids=[f"photo {n}" for n in range(20)])
+    >>> index = index.add(maps[:1] + 0.1, ids=["one more"])
+    >>> index
+    Index(21 images of 9 vectors, 8 channels)
+    >>> semrsm.topk(maps[:1], index, k=2).names(0)
+    ['photo 0', 'one more']
+    """
+
+    def __init__(self, gallery: Any, *, ids: Sequence[Any] | None = None) -> None:
+        self.tokens = gallery if isinstance(gallery, Tokens) else Tokens(gallery, "gallery")
+        self.ids = image_ids(ids, self.tokens.count, "ids")
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return self.tokens.count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        sizes = sorted({int(self.tokens.sizes.min()), int(self.tokens.sizes.max())})
+        vectors = " to ".join(map(str, sizes))
+        return f"Index({self.count} images of {vectors} vectors, {self.tokens.channels} channels)"
+
+    def add(self, gallery: Any, *, ids: Sequence[Any] | None = None) -> Index:
+        """Return an index with more images at its end; this one stays as it is.
+
+        Parameters
+        ----------
+        gallery : array-like, torch.Tensor or list of arrays
+            Images with as many channels. Those that are there are not measured again.
+        ids : sequence, optional
+            Their names; their indices in the new index by default.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        InputError
+            If the channels differ, or a name is taken.
+        """
+        more = Tokens(gallery, "gallery")
+        if more.channels != self.tokens.channels:
+            raise InputError(
+                f"gallery: expected {self.tokens.channels} channels as in the index; got "
+                f"{more.channels}"
+            )
+        names = ids if ids is not None else range(self.count, self.count + more.count)
+        added = image_ids(names, more.count, "ids")
+        return Index(self.tokens.followed_by(more), ids=(*self.ids, *added))
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the index to a Zarr folder, from which it can be searched without being loaded.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder; it appears when it is complete.
+        overwrite : bool, default False
+            Whether an index that is there may be replaced.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            If something is there that may not be replaced, or the parent folder does not exist.
+        MissingDependencyError
+            If zarr is not installed.
+        """
+        zarr = require("zarr", extra="scale", purpose="Indices on disk")
+        target = Path(path)
+        if not target.resolve().parent.is_dir():
+            raise InputError(f"path: the folder {str(target.parent)!r} does not exist")
+        if target.exists():
+            if not overwrite:
+                raise InputError(f"path: {str(target)!r} exists (allow overwriting to replace it)")
+            Index.load(target)  # nothing else is ever deleted
+        aside = Path(tempfile.mkdtemp(dir=target.resolve().parent, prefix=f".{target.name}-"))
+        try:
+            tokens = self.tokens
+            group = zarr.create_group(aside, zarr_format=3)
+            rows = max(1, PIECE // (tokens.channels * tokens.dtype.itemsize))
+            size = int(tokens.sizes[0]) if tokens.uniform else 1
+            chunk = max(1, rows // size) * size  # whole images where they are of one size
+            vectors = group.create_array(
+                "vectors",
+                shape=(int(tokens.sizes.sum()), tokens.channels),
+                chunks=(min(chunk, int(tokens.sizes.sum())), tokens.channels),
+                dtype=tokens.dtype,
+                compressors=[zarr.codecs.Crc32cCodec()],
+            )
+            at = 0
+            for first, last in tokens.pieces(PIECE):
+                block = tokens.block(first, last).vectors
+                vectors[at : at + len(block)] = block
+                at += len(block)
+            for name in ("sizes", "squared_norms", "exponents"):
+                group.create_array(name, data=getattr(tokens, name), compressors=None)
+            group.attrs["semrsm"] = {"format": FORMAT, "ids": list(self.ids)}
+            aside.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            aside.rename(target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path) -> Index:
+        """Open an index that :meth:`save` wrote; its images stay on disk.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        zarr = require("zarr", extra="scale", purpose="Indices on disk")
+        try:
+            group = zarr.open_group(Path(path), mode="r")
+            facts = group.attrs["semrsm"]
+            if facts["format"] != FORMAT:
+                raise KeyError("format")
+            tokens = Tokens(
+                FlatImages(group["vectors"], group["sizes"][:]),
+                "gallery",
+                measured=Measured(group["squared_norms"][:], group["exponents"][:]),
+            )
+            return cls(tokens, ids=facts["ids"])
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"path: expected a folder that Index.save wrote; {str(path)!r} is not one"
+            ) from error

@@ -1,0 +1,690 @@
+"""A run: the Grams of some layers and matchers in one folder, computed tile by tile.
+
+What is there is never computed twice, and never mixed with what belongs to other features, another
+matcher or another version: the manifest of each Gram says what it is made of.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._version import __version__
+from .._workers import worker_count
+from ..errors import InputError, SemrsmError, did_you_mean, require
+from ..matchers import MATCHERS, Matcher, check_comparable, resolve_matcher
+from ..plan import format_bytes, memory_budget
+from ..results import file_names
+from ..tokens import Tokens, image_ids
+from .compute import Work, choose_side, sides_of
+from .executors import fill_on
+from .folder import FORMAT as GRAM_FORMAT
+from .folder import DamagedTileError, GramFolder, Side, free_bytes
+from .sources import open_source, source_of
+from .stored import StoredGram
+
+FORMAT = "semrsm.run/1"
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run, or one Gram of it, is.
+
+    Attributes
+    ----------
+    tiles, all_tiles : int
+        Tiles that are complete, and all.
+    pairs, all_pairs : int
+        Pairs of images in them.
+    largest_gap : float
+        Of the complete tiles; NaN where there are none.
+    seconds_left : float or None
+        By the pace of the last tiles; None where fewer than two are there, and 0 at the end.
+    """
+
+    tiles: int
+    all_tiles: int
+    pairs: int
+    all_pairs: int
+    largest_gap: float
+    seconds_left: float | None
+
+
+class Run(Mapping[tuple[str, str], StoredGram]):
+    """Grams on disk by layer and matcher; :func:`semrsm.open_run` opens one.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        try:
+            facts = zarr.open_group(path, mode="r").attrs["semrsm"]
+            if facts["format"] != FORMAT:
+                raise KeyError("format")
+            self._places = {
+                (gram["layer"], gram["matcher"]): path / gram["path"] for gram in facts["grams"]
+            }
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise InputError(
+                f"run: expected a folder that a run was written to; {str(path)!r} is not one"
+            ) from error
+
+    def __getitem__(self, key: tuple[str, str]) -> StoredGram:
+        """Return a complete Gram.
+
+        Raises
+        ------
+        KeyError
+            If the run has no such layer and matcher.
+        InputError
+            If it is not complete.
+        """
+        if key not in self._places:
+            names = [f"{layer}, {matcher}" for layer, matcher in self._places]
+            near = did_you_mean(", ".join(map(str, key)), names)
+            raise KeyError(f"no Gram {key!r}; there are {'; '.join(names)}.{near}")
+        found = self.progress(key)
+        if found.tiles < found.all_tiles:
+            raise InputError(
+                f"run: expected a complete one; of {key[0]}, {key[1]} in {str(self.path)!r}, "
+                f"{found.tiles} of {found.all_tiles} tiles are there. The call or command that "
+                "began it goes on with it"
+            )
+        return StoredGram(self.folder(key))
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        done = self.progress()
+        names = "; ".join(f"{layer}, {matcher}" for layer, matcher in self)
+        return f"Run({str(self.path)!r}: {done.tiles} of {done.all_tiles} tiles: {names})"
+
+    @property
+    def gram(self) -> StoredGram:
+        """The Gram of a run that has just one.
+
+        Raises
+        ------
+        InputError
+            If it has several.
+        """
+        if len(self) != 1:
+            names = "; ".join(f"{layer}, {matcher}" for layer, matcher in self)
+            raise InputError(f"run: expected one Gram; {str(self.path)!r} has {names}")
+        return self[next(iter(self))]
+
+    def folder(self, key: tuple[str, str]) -> GramFolder:
+        """Return the folder of a Gram, complete or not."""
+        return GramFolder(self._places[key])
+
+    def progress(self, key: tuple[str, str] | None = None) -> RunProgress:
+        """Return how far the run, or one Gram of it, is.
+
+        Parameters
+        ----------
+        key : (str, str), optional
+            Layer and matcher; all of them by default.
+        """
+        tiles = all_tiles = pairs = all_pairs = 0
+        gaps: list[float] = []
+        times: list[tuple[float, int]] = []
+        for chosen in self if key is None else [key]:
+            folder = self.folder(chosen)
+            for tile in folder.tiling:
+                count = folder.tiling.pairs(tile)
+                all_tiles += 1
+                all_pairs += count
+                if folder.is_complete(tile):
+                    tiles += 1
+                    pairs += count
+                    gaps.append(folder.gap(tile))
+                    times.append((folder.marker(tile).stat().st_mtime, count))
+        return RunProgress(
+            tiles=tiles,
+            all_tiles=all_tiles,
+            pairs=pairs,
+            all_pairs=all_pairs,
+            largest_gap=max(gaps, default=float("nan")),
+            seconds_left=_seconds_left(times, all_pairs - pairs),
+        )
+
+
+def _seconds_left(times: list[tuple[float, int]], pairs: int) -> float | None:
+    """By the pace of the latest tiles: a run may have rested, and workers may have joined."""
+    if pairs == 0:
+        return 0.0
+    latest = sorted(times)[-32:]
+    if len(latest) < 2 or latest[-1][0] <= latest[0][0]:
+        return None
+    done = sum(count for _, count in latest[1:])
+    return pairs * (latest[-1][0] - latest[0][0]) / max(1, done)
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run; its Grams are read when, and as far as, they are asked for.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Returns
+    -------
+    Run
+        A mapping of (layer, matcher) to :class:`StoredGram`.
+
+    Raises
+    ------
+    InputError
+        If there is no run.
+    """
+    found = Path(path)
+    if not found.exists():
+        raise InputError(f"run: {str(path)!r} does not exist")
+    return Run(found)
+
+
+def compute_run(
+    features: Mapping[str, Any],
+    out: str | Path,
+    *,
+    others: Mapping[str, Any] | None = None,
+    matchers: Sequence[str | Matcher] = ("optimal",),
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+    executor: Any = None,
+    fill: bool = True,
+) -> Run:
+    """Match all pairs of images at every layer, tile by tile, into a folder that survives anything.
+
+    Killed at any moment, the same call goes on where it stopped, and ends with the same bytes.
+
+    Parameters
+    ----------
+    features : mapping of str to array
+        Images by layer, such as :class:`semrsm.Features`; every array as for :func:`semrsm.gram`.
+        Arrays on disk (Zarr, HDF5, memory maps) stay there and are read in parts.
+    out : str or Path
+        The folder. Where it holds a run of the same features, matchers and version, that run is
+        completed; where `features` have more images at their end, only pairs with a new one are
+        matched.
+    others : mapping of str to array, optional
+        Other images, at the same layers, as columns.
+    matchers : sequence of str or Matcher, default ("optimal",)
+        As for :func:`semrsm.gram`.
+    ids, column_ids : sequence, optional
+        Names of the images; by default those that `features` and `others` bring, or their indices.
+    workers, memory
+        As for :func:`semrsm.gram`; the budget is for all that the call allocates, the results not
+        among it, since they lie on disk. With an executor, workers are its own.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in pairs; what was there counts as done.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where tiles are computed, in place of threads of this process. Other processes open the
+        features for themselves, which must lie on disk at a place that all of them see.
+    fill : bool, default True
+        Whether tiles are computed at all; if not, the run is only laid out for workers that fill
+        it (see :func:`fill_share`).
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        If an argument is not what it must be, the folder holds something else, its run is of other
+        features, another matcher or another version, or the memory or the disk does not suffice.
+        Nothing has been matched then.
+    OSError
+        If the disk is full. What was written is there.
+
+    Warns
+    -----
+    UserWarning
+        If tiles were damaged; they are named, and computed again.
+    """
+    chosen = [resolve_matcher(matcher) for matcher in matchers]
+    names = [matcher.name for matcher in chosen]
+    if not chosen or len(set(names)) < len(names):
+        raise InputError(f"matchers: expected one or more different ones; got {list(matchers)}")
+    if not features:
+        raise InputError("features: expected at least one layer; got none")
+    if others is not None and (missing := sorted(set(features) - set(others))):
+        raise InputError(f"others: expected the layers of features; {missing[0]!r} is not there")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
+    threads = 1 if executor is not None and workers is None else worker_count(workers)
+    budget = memory_budget(memory)
+    target = Path(out)
+    if not target.resolve().parent.is_dir():
+        raise InputError(
+            f"out: expected a folder inside an existing one; {str(target.parent)!r} is not one"
+        )
+    places = _places(target, list(features), chosen)
+
+    jobs: list[_Job] = []
+    for layer, x in features.items():
+        rows = Tokens(x, layer)
+        columns = None if others is None else Tokens(others[layer], layer)
+        row_ids = image_ids(_ids_of(features, ids), rows.count, "ids")
+        other_ids = row_ids
+        if columns is not None and others is not None:
+            other_ids = image_ids(_ids_of(others, column_ids), columns.count, "column_ids")
+        elif column_ids is not None:
+            raise InputError("column_ids: expected None, since there are no others")
+        sides = sides_of(rows, columns, row_ids, other_ids)
+        sources = _sources(x, None if others is None else others[layer])
+        for matcher in chosen:
+            check_comparable(
+                rows, rows if columns is None else columns, matcher, "features", "others"
+            )
+            jobs.append(
+                _Job(places[layer, matcher.name], layer, matcher, rows, columns, sides, sources)
+            )
+    for job in jobs:
+        job.check(threads, budget)
+    _check_disk(target, jobs)
+    _publish(target, jobs)
+    folders = [job.open() for job in jobs]
+    run = Run(target)
+    if not fill:
+        return run
+
+    total = sum(folder.tiling.pairs(tile) for folder in folders for tile in folder.tiling)
+    count = _Count(progress, total)
+    for job, folder in zip(jobs, folders, strict=True):
+        missing_tiles = _missing(folder, count)
+        work = Work(
+            folder,
+            job.rows,
+            job.rows if job.columns is None else job.columns,
+            job.matcher,
+            threads,
+            check=False,
+        )
+        with folder.writing():
+            if executor is None:
+                work.fill(missing_tiles, count.add)
+            else:
+                fill_on(executor, work, missing_tiles, job.sources, count.add)
+            folder.clean()
+    count.finish()
+    return run
+
+
+def fill_share(
+    path: str | Path,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    features: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> RunProgress:
+    """Compute every `world`-th tile of a run that has been laid out: one of many workers.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run, on a disk that all workers see; so are the features it was laid out for.
+    rank, world : int
+        Which worker this is, from 0, of how many.
+    features : str or Path, optional
+        The store or file of the features, where this machine has it at another place.
+    workers : int, optional
+        Threads of this worker.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in pairs of this worker's share.
+
+    Returns
+    -------
+    RunProgress
+        Of the whole run.
+
+    Raises
+    ------
+    InputError
+        If there is no run, the features are not where they were or have changed, or rank is not
+        below world.
+    """
+    if not 0 <= rank < world:
+        raise InputError(f"rank: expected a number from 0 to {world - 1}; got {rank}")
+    run = open_run(path)
+    threads = worker_count(workers)
+    shares = []
+    for key in run:
+        folder = run.folder(key)
+        sources = folder.manifest["sources"]
+        if sources is not None and features is not None:
+            sources = [{**source, "path": str(features)} for source in sources]
+        if sources is None:
+            raise InputError(
+                f"run: {str(path)!r} was made from features in memory, which no other process "
+                "can open"
+            )
+        shares.append((folder, sources, list(folder.tiling)[rank::world]))
+    count = _Count(progress, sum(f.tiling.pairs(t) for f, _, tiles in shares for t in tiles))
+    for folder, sources, tiles in shares:
+        rows = Tokens(open_source(sources[0]), "features", measured=folder.rows.measured)
+        columns = rows
+        if len(sources) > 1:
+            columns = Tokens(open_source(sources[1]), "features", measured=folder.columns.measured)
+        for tokens, side in ((rows, folder.rows), (columns, folder.columns)):
+            if tokens.count != side.count:
+                raise InputError(
+                    f"features: expected {side.count} images, as the run {str(path)!r} was laid "
+                    f"out for; there are {tokens.count}"
+                )
+        matcher = _matcher_of(folder.manifest)
+        with folder.writing():
+            missing = _missing(folder, count, tiles)
+            Work(folder, rows, columns, matcher, threads, check=True).fill(missing, count.add)
+    count.finish()
+    return run.progress()
+
+
+def merge_runs(into: str | Path, *others: str | Path) -> Run:
+    """Copy the tiles that other copies of a run have and this one lacks.
+
+    Parameters
+    ----------
+    into : str or Path
+        The run that is completed.
+    *others : str or Path
+        Runs of the same features, matchers and version, of which other tiles were computed.
+
+    Returns
+    -------
+    Run
+        The first one.
+
+    Raises
+    ------
+    InputError
+        If a run is of other features, another matcher or another version; nothing is copied then.
+
+    Warns
+    -----
+    UserWarning
+        If a tile is damaged; it is not copied.
+    """
+    target = open_run(into)
+    sources = [open_run(other) for other in others]
+    for source in sources:
+        if set(source) != set(target):
+            raise InputError(
+                f"others: expected runs of the layers and matchers {list(target)}; "
+                f"{str(source.path)!r} has {list(source)}"
+            )
+        for key in target:
+            own, other = target.folder(key), source.folder(key)
+            differs = _difference(own.manifest, other.manifest) or own.rows.differs(other.rows)
+            differs = differs or own.columns.differs(other.columns)
+            if differs is None and own.tiling != other.tiling:
+                differs = f"its tiles are {other.tiling}, and not {own.tiling}"
+            if differs:
+                raise InputError(
+                    f"others: expected runs of what {str(into)!r} is of; in {str(source.path)!r} "
+                    f"{differs}"
+                )
+    for source in sources:
+        for key in target:
+            own, other = target.folder(key), source.folder(key)
+            damaged = []
+            with own.writing():
+                for tile in own.tiling:
+                    if not own.is_complete(tile) and other.is_complete(tile):
+                        try:
+                            own.write_tile(tile, other.read_tile(tile), other.gap(tile))
+                        except DamagedTileError:
+                            damaged.append(tile)
+            if damaged:
+                warnings.warn(
+                    f"{source.path}: damaged tiles were not copied: {_names(damaged)}", stacklevel=2
+                )
+    return target
+
+
+@dataclass
+class _Job:
+    """One Gram to be computed."""
+
+    path: Path
+    layer: str
+    matcher: Matcher
+    rows: Tokens
+    columns: Tokens | None
+    sides: tuple[Side, Side]
+    sources: list[dict[str, str]] | None
+    manifest: dict[str, Any] | None = None
+
+    def check(self, workers: int, memory: int) -> None:
+        """Find out what is to be done, and refuse what cannot be, before anything is written."""
+        other = self.rows if self.columns is None else self.columns
+        side, _ = choose_side(self.rows, other, self.matcher, workers=workers, memory=memory)
+        dtype = np.promote_types(self.rows.dtype, other.dtype).name
+        self.manifest = {
+            "format": GRAM_FORMAT,
+            "semrsm": __version__,
+            "matcher": repr(self.matcher),
+            "matcher_name": self.matcher.name,
+            "matcher_options": asdict(self.matcher) if is_dataclass(self.matcher) else None,
+            "dtype": dtype,
+            "channels": self.rows.channels,
+            "is_symmetric": self.columns is None,
+            "tile": side,
+            "row_ids": list(self.sides[0].ids),
+            "column_ids": None if self.columns is None else list(self.sides[1].ids),
+            "sources": self.sources,
+            "provenance": {
+                "semrsm": __version__,
+                "numpy": np.__version__,
+                "matcher": repr(self.matcher),
+                "images": [self.rows.count, other.count],
+                "vectors": sorted({int(self.rows.sizes.max()), int(other.sizes.max())}),
+                "channels": self.rows.channels,
+                "dtype": dtype,
+                "layer": self.layer,
+            },
+        }
+        if not self.path.exists():
+            return
+        folder = GramFolder(self.path)
+        self.manifest["tile"] = folder.tiling.side
+        reason = _difference(folder.manifest, self.manifest)
+        sizes = [
+            ("rows", folder.rows, self.sides[0]),
+            ("columns", folder.columns, self.sides[1]),
+        ]
+        for name, old, new in sizes:
+            if reason is None and new.count < old.count:
+                reason = f"it has {old.count} images as {name}, and there are {new.count}"
+            reason = reason or old.differs(new)
+        if reason is not None:
+            raise InputError(
+                f"out: expected a new folder, or a run of the same features, matcher and version; "
+                f"in {str(self.path)!r} {reason}"
+            )
+
+    def open(self) -> GramFolder:
+        """Lay out the folder where there is none, and let it grow where there are new images."""
+        if self.manifest is None:
+            raise SemrsmError("a job must be checked before it is opened")
+        if not self.path.exists():
+            GramFolder.create(self.path, self.manifest, *self.sides)
+        folder = GramFolder(self.path)
+        shape = (self.sides[0].count, self.sides[1].count)
+        if (folder.tiling.rows, folder.tiling.columns) != shape:
+            folder.grow(self.manifest, *self.sides)
+        return folder
+
+    def missing_bytes(self) -> int:
+        """Return about what the disk must still have room for."""
+        rows, columns = self.sides[0].count, self.sides[1].count
+        pairs = rows * columns if self.columns is not None else rows * (rows + 1) // 2
+        there = sum(f.stat().st_size for f in (self.path / "gram").rglob("*") if f.is_file())
+        return max(0, 16 * pairs - there)
+
+
+class _Count:
+    """Pairs done, told to the caller."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def add(self, pairs: int) -> None:
+        self._done = min(self._total, self._done + pairs)
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def finish(self) -> None:
+        self.add(self._total)
+
+
+def _missing(
+    folder: GramFolder, count: _Count, tiles: Sequence[tuple[int, int]] | None = None
+) -> list[tuple[int, int]]:
+    """Return the tiles that are to be computed; those that are there are checked first."""
+    missing, damaged = [], []
+    for tile in folder.tiling if tiles is None else tiles:
+        if folder.finished(tile) is not None:
+            try:
+                folder.read_tile(tile)
+            except DamagedTileError:
+                folder.discard(tile)
+                damaged.append(tile)
+        if folder.is_complete(tile):
+            count.add(folder.tiling.pairs(tile))
+        else:
+            missing.append(tile)
+    if damaged:
+        warnings.warn(
+            f"{folder.path}: damaged tiles are computed again: {_names(damaged)}", stacklevel=3
+        )
+    return missing
+
+
+def _names(tiles: Sequence[tuple[int, int]]) -> str:
+    some = ", ".join(f"{i}-{j}" for i, j in tiles[:8])
+    return some + (f" … ({len(tiles)} in all)" if len(tiles) > 8 else "")
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Say what keeps tiles of two manifests from being mixed; None if nothing does."""
+    for key, what in (
+        ("semrsm", "the version of semrsm"),
+        ("matcher", "the matcher"),
+        ("dtype", "the dtype"),
+        ("channels", "the number of channels"),
+        ("is_symmetric", "whether rows and columns are the same images"),
+    ):
+        if old[key] != new[key]:
+            return f"{what} was {old[key]}, and is {new[key]}"
+    return None
+
+
+def _matcher_of(manifest: Mapping[str, Any]) -> Matcher:
+    """Return the matcher that a run was laid out for.
+
+    Raises
+    ------
+    InputError
+        If it was laid out by another version, or for a matcher that is not one of the package.
+    """
+    if manifest["semrsm"] != __version__:
+        raise InputError(
+            f"run: laid out by semrsm {manifest['semrsm']}; this is semrsm {__version__}"
+        )
+    options = manifest["matcher_options"]
+    made = MATCHERS.get(manifest["matcher_name"])
+    found = None if made is None or options is None else made(**options)
+    if found is None or repr(found) != manifest["matcher"]:
+        raise InputError(
+            f"run: expected a matcher of semrsm.matchers; this one is {manifest['matcher']}"
+        )
+    return found
+
+
+def _ids_of(features: Mapping[str, Any], given: Sequence[Any] | None) -> Sequence[Any] | None:
+    return given if given is not None else getattr(features, "ids", None)
+
+
+def _sources(x: Any, y: Any) -> list[dict[str, str]] | None:
+    found = [source_of(array) for array in ([x] if y is None else [x, y])]
+    known = [source for source in found if source is not None]
+    return known if len(known) == len(found) else None
+
+
+def _places(
+    target: Path, layers: list[str], matchers: list[Matcher]
+) -> dict[tuple[str, str], Path]:
+    names = file_names(layers)
+    if target.exists():
+        if target.is_file() or (any(target.iterdir()) and not (target / "zarr.json").is_file()):
+            raise InputError(
+                f"out: expected a new folder, or one that holds a run; {str(target)!r} holds "
+                "something else"
+            )
+        if any(target.iterdir()):
+            there = Run(target)
+            taken = {layer: path.parent.name for (layer, _), path in there._places.items()}
+            for layer in layers:
+                if layer not in taken and names[layer] in taken.values():
+                    names[layer] = file_names([*taken.values(), layer])[layer]
+            names.update({layer: name for layer, name in taken.items() if layer in names})
+    return {
+        (layer, matcher.name): target / names[layer] / matcher.name
+        for layer in layers
+        for matcher in matchers
+    }
+
+
+def _publish(target: Path, jobs: Sequence[_Job]) -> None:
+    """Write which Grams there are into the attributes of the run's folder."""
+    zarr = require("zarr", extra="scale", purpose="Runs on disk")
+    known = {}
+    if (target / "zarr.json").is_file():
+        known = dict(Run(target)._places)
+    entries = {**known, **{(job.layer, job.matcher.name): job.path for job in jobs}}
+    if list(entries) == list(known):
+        return
+    group = zarr.open_group(target, mode="a", zarr_format=3)
+    group.attrs["semrsm"] = {
+        "format": FORMAT,
+        "grams": [
+            {"layer": layer, "matcher": matcher, "path": path.relative_to(target).as_posix()}
+            for (layer, matcher), path in entries.items()
+        ],
+    }
+
+
+def _check_disk(target: Path, jobs: Sequence[_Job]) -> None:
+    needed = sum(job.missing_bytes() for job in jobs)
+    free = free_bytes(target)
+    if needed > free:
+        raise InputError(
+            f"out: expected at least {format_bytes(needed, up=True)} free for the tiles; the disk "
+            f"of {str(target)!r} has {format_bytes(free)}"
+        )

@@ -1,0 +1,255 @@
+"""A Gram on disk, seen as a Gram in memory is, in parts of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..gram import Gram
+from ..kernels import Kernel, resolve_kernel
+from ..plan import format_bytes, memory_budget
+from ..rsm import RSM
+from .folder import UPPER_BOUND, VALUE, GramFolder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+class StoredGram:
+    """The Gram of a complete run, read from disk in parts.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        N and M.
+    row_squared_norms, column_squared_norms : ndarray, shapes (N,) and (M,), float64
+    row_ids, column_ids : tuple of str
+    matcher : str
+        The matcher's name.
+    dtype : numpy.dtype
+        What the inner products were computed in.
+    is_symmetric : bool
+        True where one set of images was compared with itself.
+    block_side : int
+        Images on the side of a tile: a good side of a part.
+    provenance : mapping
+
+    Notes
+    -----
+    Everything that a :class:`semrsm.Gram` means holds here; :meth:`load` makes one.
+    """
+
+    def __init__(self, folder: GramFolder) -> None:
+        self._folder = folder
+        manifest = folder.manifest
+        self.shape = (folder.tiling.rows, folder.tiling.columns)
+        self.row_squared_norms: Array = folder.rows.squared_norms
+        self.column_squared_norms: Array = folder.columns.squared_norms
+        self.row_ids: tuple[str, ...] = folder.rows.ids
+        self.column_ids: tuple[str, ...] = folder.columns.ids
+        self.matcher: str = manifest["matcher_name"]
+        self.dtype = np.dtype(manifest["dtype"])
+        self.is_symmetric = folder.tiling.is_symmetric
+        self.block_side = folder.tiling.side
+        self.provenance: Mapping[str, Any] = dict(manifest["provenance"])
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        return (
+            f"StoredGram({rows} x {columns}, matcher={self.matcher!r}, "
+            f"largest relative gap={self.largest_gap:.1e}, {str(self._folder.path)!r})"
+        )
+
+    @property
+    def largest_gap(self) -> float:
+        """The largest (upper bound − value) ÷ max(|value|, |upper bound|) of all pairs."""
+        return max(self._folder.gap(tile) for tile in self._folder.tiling)
+
+    def block(self, rows: slice, columns: slice) -> Array:
+        """Read a part of V.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Without a step.
+
+        Returns
+        -------
+        ndarray of float64
+        """
+        return self._read(rows, columns, VALUE)
+
+    def upper_bounds(self, rows: slice, columns: slice) -> Array:
+        """Read a part of the upper bounds; see :meth:`block`."""
+        return self._read(rows, columns, UPPER_BOUND)
+
+    def _read(self, rows: slice, columns: slice, quantity: int) -> Array:
+        top, bottom = _range(rows, self.shape[0], "rows")
+        first, last = _range(columns, self.shape[1], "columns")
+        if not self.is_symmetric:
+            return self._folder.read(slice(top, bottom), slice(first, last), quantity)
+        # Only tiles on and above the diagonal are there, the diagonal ones whole.
+        found = self._folder.read(slice(top, bottom), slice(first, last), quantity)
+        side = self.block_side
+        below = np.arange(top, bottom)[:, None] // side > np.arange(first, last)[None, :] // side
+        if below.any():
+            mirrored = self._folder.read(slice(first, last), slice(top, bottom), quantity).T
+            found = np.where(below, mirrored, found)
+        return found
+
+    def part(self, rows: slice, columns: slice) -> Gram:
+        """Read a part as a Gram in memory.
+
+        Of the same rows and columns of a symmetric Gram the part is symmetric too.
+        """
+        top, bottom = _range(rows, self.shape[0], "rows")
+        first, last = _range(columns, self.shape[1], "columns")
+        rows, columns = slice(top, bottom), slice(first, last)
+        return Gram(
+            values=self.block(rows, columns),
+            upper_bound=self.upper_bounds(rows, columns),
+            row_squared_norms=self.row_squared_norms[rows],
+            column_squared_norms=self.column_squared_norms[columns],
+            row_ids=self.row_ids[rows],
+            column_ids=self.column_ids[columns],
+            matcher=self.matcher,
+            dtype=self.dtype,
+            is_symmetric=self.is_symmetric and rows == columns,
+            provenance=self.provenance,
+        )
+
+    def load(self, *, memory: int | str | None = None) -> Gram:
+        """Read all of it into memory.
+
+        Parameters
+        ----------
+        memory : int or str, optional
+            The budget, as for :func:`semrsm.gram`; half of the machine's memory by default.
+
+        Returns
+        -------
+        Gram
+
+        Raises
+        ------
+        InputError
+            If it does not fit.
+        """
+        rows, columns = self.shape
+        needed = 3 * rows * columns * 8
+        if needed > memory_budget(memory):
+            raise InputError(
+                f"memory: expected at least {format_bytes(needed, up=True)} to load {rows} x "
+                f"{columns} pairs with their bounds; got {format_bytes(memory_budget(memory))}. "
+                "block(), rsm(), semrsm.cka and semrsm.rsa work without loading"
+            )
+        return self.part(slice(None), slice(None))
+
+    def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str = "median") -> StoredRSM:
+        """View the Gram through a kernel; nothing is matched, and nothing loaded.
+
+        Parameters
+        ----------
+        kernel, sigma
+            As for :meth:`semrsm.Gram.rsm`. The median is that of all pairs, exactly, found in
+            passes over the tiles.
+
+        Returns
+        -------
+        StoredRSM
+
+        Raises
+        ------
+        InputError
+            If the kernel or sigma is not known.
+        """
+        chosen = resolve_kernel(kernel, sigma)
+        resolve = getattr(chosen, "resolved", None)
+        return StoredRSM(self, chosen if resolve is None else resolve(self))
+
+
+@dataclass(frozen=True, repr=False)
+class StoredRSM:
+    """A Gram on disk through a kernel, computed in parts when they are asked for.
+
+    Attributes
+    ----------
+    gram : StoredGram
+        What it is a view of.
+    kernel_object : Kernel
+        The kernel, with its bandwidth found.
+    """
+
+    gram: StoredGram
+    kernel_object: Kernel
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        sigma = "" if self.sigma is None else f", sigma={self.sigma:.6g}"
+        return (
+            f"StoredRSM({rows} x {columns}, kernel={self.kernel!r}, "
+            f"matcher={self.matcher!r}{sigma})"
+        )
+
+    @property
+    def kernel(self) -> str:
+        """The kernel's name."""
+        return self.kernel_object.name
+
+    @property
+    def sigma(self) -> float | None:
+        """The bandwidth, where the kernel has one."""
+        found = getattr(self.kernel_object, "sigma", None)
+        return found if isinstance(found, float) else None
+
+    @property
+    def matcher(self) -> str:
+        """The matcher's name."""
+        return self.gram.matcher
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N and M."""
+        return self.gram.shape
+
+    @property
+    def row_ids(self) -> tuple[str, ...]:
+        """The names of the row images."""
+        return self.gram.row_ids
+
+    @property
+    def column_ids(self) -> tuple[str, ...]:
+        """The names of the column images."""
+        return self.gram.column_ids
+
+    @property
+    def is_symmetric(self) -> bool:
+        """True where one set of images was compared with itself."""
+        return self.gram.is_symmetric
+
+    @property
+    def block_side(self) -> int:
+        """A good side of a part."""
+        return self.gram.block_side
+
+    def block(self, rows: slice, columns: slice) -> Array:
+        """Compute a part of the RSM, float64."""
+        values, _ = self.kernel_object.view(self.gram.part(rows, columns))
+        return values
+
+    def load(self, *, memory: int | str | None = None) -> RSM:
+        """Compute all of it into memory; see :meth:`StoredGram.load`."""
+        return self.gram.load(memory=memory).rsm(self.kernel_object)
+
+
+def _range(part: slice, count: int, name: str) -> tuple[int, int]:
+    first, last, step = part.indices(count)
+    if step != 1:
+        raise InputError(f"{name}: expected a slice without a step; got {part}")
+    return first, max(first, last)
