@@ -94,4 +94,4 @@ def tile_side(images: int, vectors: int, channels: int, *, solves: bool) -> int:
 
 def _power_of_two(value: float) -> int:
     """Return the largest power of two that is not above `value`, and 1 for smaller ones."""
-    return 1 << max(0, math.floor(math.log2(max(1.0, value)))))
+    return 1 << max(0, math.floor(math.log2(max(1.0, value))))
