@@ -114,9 +114,20 @@ def progress_bar(title: str, unit: str, *, quiet: bool) -> Iterator[Progress | N
 def emit(facts: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
     """Print facts for machines, or lines for people."""
     if as_json:
-        print(json.dumps(facts, indent=2, default=_plain, ensure_ascii=False))
+        text = json.dumps(_with_null(facts), indent=2, default=_plain, ensure_ascii=False)
+        print(text)
     else:
         print("\n".join(lines))
+
+
+def _with_null(value: Any) -> Any:
+    """Return the same with null where a number is undefined: JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: _with_null(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_null(entry) for entry in value]
+    undefined = isinstance(value, (float, np.floating)) and not np.isfinite(value)
+    return None if undefined else value
 
 
 def _plain(value: Any) -> Any:

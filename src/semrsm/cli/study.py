@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._outputs import check_new_folder
+from .._statistics import check_bootstrap
 from .._workers import worker_count
 from ..errors import InputError
 from ..kernels import KERNELS
 from ..matchers import MATCHERS
 from ..plan import memory_budget
+from ..studies._choices import chosen_kernels, chosen_matchers
 from ..studies.result import StudyResult, joined
 from ._common import (
     add_command,
@@ -142,6 +144,7 @@ def _run(arguments: argparse.Namespace, study: Run) -> None:
     worker_count(arguments.workers)
     memory_budget(arguments.memory)
     check_new_folder(arguments.out, overwrite=arguments.overwrite)
+    _check(arguments)
     start = time.perf_counter()
     result = study(arguments)
     result = result.with_facts(command=shlex.join(["semrsm", *sys.argv[1:]]))
@@ -162,6 +165,16 @@ def _run(arguments: argparse.Namespace, study: Run) -> None:
         ],
         as_json=arguments.json,
     )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse, before any network runs, what the study would refuse after it."""
+    if hasattr(arguments, "kernel"):
+        chosen_kernels(arguments.kernel)
+    if hasattr(arguments, "matcher"):
+        chosen_matchers(arguments.matcher)
+    if hasattr(arguments, "resamples"):
+        check_bootstrap(arguments.confidence, arguments.resamples, arguments.random_seed)
 
 
 def _each_features(arguments: argparse.Namespace, data: Any) -> list[Features]:
@@ -237,7 +250,8 @@ def _translation(arguments: argparse.Namespace) -> StudyResult:
             results.append(
                 translation(
                     photos,
-                    loaded(arguments, model),
+                    # A name is loaded when all else has been checked.
+                    model if arguments.size is None else loaded(arguments, model),
                     layers=arguments.layers,
                     shifts=arguments.shifts,
                     kernels=arguments.kernel,

@@ -1,0 +1,118 @@
+"""``semrsm compare`` against the library, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+import semrsm
+from semrsm.cli import main
+from semrsm.results import Results
+
+N = 9
+
+
+@pytest.fixture(scope="module")
+def grams():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 6, 4))
+    return {("conv", matcher): semrsm.gram(x, matcher=matcher) for matcher in ("none", "optimal")}
+
+
+@pytest.fixture(scope="module")
+def folder(grams, tmp_path_factory):
+    path = tmp_path_factory.mktemp("results") / "results"
+    return Results(grams, ("rbf", "cosine"), "median", {"conv": (2, 3)}, {}).write(path)
+
+
+def run(capsys, *arguments):
+    status = main(["compare", *map(str, arguments)])
+    return status, *capsys.readouterr()
+
+
+def comparisons(capsys, *arguments):
+    status, text, errors = run(capsys, *arguments, "--json")
+    assert status == 0, errors
+    return json.loads(text)["comparisons"]
+
+
+def test_saved_rsms_and_grams(grams, tmp_path, capsys):
+    left, right = grams.values()
+    left.rsm("cosine").save(tmp_path / "a.npz")
+    right.save(tmp_path / "b.npz")
+    methods = ("cka", "debiased-cka", "spearman", "pearson", "kendall")
+    found = comparisons(capsys, tmp_path / "a.npz", tmp_path / "b.npz", "--method", *methods)
+    a, b = left.rsm("cosine"), right.rsm("cosine")
+    expected = [
+        semrsm.cka(a, b),
+        semrsm.cka(a, b, debiased=True),
+        *(semrsm.rsa(a, b, method=method) for method in methods[2:]),
+    ]
+    assert [row["method"] for row in found] == list(methods)
+    for row, other in zip(found, expected, strict=True):
+        assert row["value"] == pytest.approx(other.value, abs=1e-12)
+        assert row["images"] == N
+
+
+def test_intervals_and_the_diagonal(grams, tmp_path, capsys):
+    a, b = (gram.rsm("rbf") for gram in grams.values())
+    a.save(tmp_path / "a.npz")
+    b.save(tmp_path / "b.npz")
+    files = (tmp_path / "a.npz", tmp_path / "b.npz")
+    cka, pearson = comparisons(
+        capsys, *files, "--method", "cka", "pearson", "--interval", "0.9", "--diagonal"
+    )
+    expected = semrsm.cka(a, b, interval=0.9)
+    assert (cka["low"], cka["high"]) == pytest.approx(expected.interval)
+    expected = semrsm.rsa(a, b, method="pearson", diagonal=True, interval=0.9)
+    assert pearson["value"] == pytest.approx(expected.value)
+    assert (pearson["low"], pearson["high"]) == pytest.approx(expected.interval)
+    without = comparisons(capsys, *files, "--method", "pearson")[0]
+    assert without["value"] != pytest.approx(expected.value)
+    assert "low" not in without
+
+
+def test_folders(grams, folder, capsys):
+    rsms = [gram.rsm("rbf") for gram in grams.values()]
+    row = comparisons(capsys, folder)[0]  # with itself: the first kernel of the folder
+    assert row["value"] == pytest.approx(semrsm.cka(*rsms).value)
+    assert row["a"].endswith("conv, none")
+    assert row["b"].endswith("conv, optimal")
+    rows = comparisons(capsys, folder, folder, "--kernel", "cosine")
+    cosines = [gram.rsm("cosine") for gram in grams.values()]
+    expected = [semrsm.cka(a, b).value for a in cosines for b in cosines]
+    assert [row["value"] for row in rows] == pytest.approx(expected)
+
+
+def test_the_table_is_for_people(folder, capsys):
+    status, text, _ = run(capsys, folder)
+    assert status == 0
+    head, row = text.splitlines()
+    assert head.split() == ["a", "b", "method", "value", "images"]
+    assert row.split()[-1] == str(N)
+
+
+def test_refusals(grams, folder, tmp_path, capsys):
+    gram = grams["conv", "optimal"]
+    gram.rsm("cosine").save(tmp_path / "a.npz")
+    other = semrsm.rsm(np.random.default_rng(1).normal(size=(N, 3, 4)), ids=range(1, N + 1))
+    other.save(tmp_path / "other.npz")
+    few = semrsm.rsm(np.random.default_rng(1).normal(size=(3, 3, 4)))
+    few.save(tmp_path / "few.npz")
+    (tmp_path / "text.npz").write_text("text")
+    for arguments, message in (
+        ((tmp_path / "a.npz",), "B: expected something to compare"),
+        ((tmp_path / "none.npz", folder), "none.npz' does not exist"),
+        ((tmp_path / "text.npz", folder), "expected a file written by semrsm.RSM.save"),
+        ((tmp_path, folder), "expected a folder written by 'semrsm rsm'"),
+        ((tmp_path / "a.npz", tmp_path / "other.npz"), "their ids differ"),
+        ((tmp_path / "a.npz", tmp_path / "few.npz"), "got shapes (9, 9) and (3, 3)"),
+        ((tmp_path / "few.npz", tmp_path / "few.npz", "--method", "debiased-cka"), "at least 4"),
+        ((tmp_path / "a.npz", folder, "--kernel", "rbf"), "--kernel: expected none, or that of"),
+        ((folder, "--kernel", "rbff"), "Did you mean 'rbf'?"),
+        ((folder, "--interval", "2"), "interval: expected"),
+    ):
+        status, text, errors = run(capsys, *arguments)
+        assert (status, text) == (2, ""), arguments
+        assert message in errors, errors
+        assert errors.count("\n") == 1
