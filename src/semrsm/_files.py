@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,17 +45,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         )
     if target.is_dir():
         raise InputError(f"path: expected a file; {str(path)!r} is a folder")
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
-    )
-    os.close(handle)
-    aside = Path(name)
+    aside = target.parent / f".{target.stem}-{secrets.token_hex(8)}{target.suffix}"
+    # Not by tempfile, whose files are private: what is published follows the user's umask, which
+    # cannot be asked for without changing it for all threads.
+    os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield aside
-        # mkstemp makes the file private; what is published follows the user's umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        aside.chmod(0o666 & ~umask)
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)

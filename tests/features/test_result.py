@@ -1,6 +1,7 @@
 """Features and their files."""
 
 import contextlib
+import gc
 import json
 
 import numpy as np
@@ -94,11 +95,11 @@ def test_repr_and_missing_layers(features):
         (lambda: Features({}), "^layers: expected at least one layer"),
         (
             lambda: Features({"a": np.ones((2, 3, 4), int)}),
-            "^layer 'a': expected a NumPy array of floats; got int64$",
+            r"^layer 'a': expected an array of floats \(NumPy, Zarr or HDF5\); got int64$",
         ),
         (
             lambda: Features({"a": [[[1.0]]]}),
-            "^layer 'a': expected a NumPy array of floats; got list$",
+            r"^layer 'a': expected an array of floats \(NumPy, Zarr or HDF5\); got list$",
         ),
         (lambda: Features({"a": np.ones((2, 3))}), r"^layer 'a': .*got shape \(2, 3\)"),
         (
@@ -140,7 +141,7 @@ def test_refuses_files(features, tmp_path):
         semrsm.load_features(tmp_path / "f.txt")
     with pytest.raises(InputError, match="does not exist"):
         semrsm.load_features(tmp_path / "no.npz")
-    with pytest.raises(InputError, match=r"^path: expected a name that ends in .npz or .safet"):
+    with pytest.raises(InputError, match=r"^path: expected a name that ends in .npz, .safet"):
         features.save(tmp_path / "f.npy")
     with pytest.raises(InputError, match="^path: expected a file in an existing folder"):
         features.save(tmp_path / "no" / "f.npz")
@@ -244,3 +245,173 @@ def test_every_byte_flip_is_refused_or_harmless(features, tmp_path):
             (tmp_path / f"bad.{suffix}").write_bytes(broken)
             with contextlib.suppress(InputError):
                 semrsm.load_features(tmp_path / f"bad.{suffix}")
+
+
+class Lazy:
+    """What Features asks of an array on disk, and nothing else."""
+
+    def __init__(self, array):
+        self._array = array
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+        self.largest = 0
+
+    def __getitem__(self, rows):
+        self.largest = max(self.largest, len(self._array[rows]))
+        return self._array[rows]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self._array, dtype=dtype)
+
+
+def test_anything_that_is_sliced_like_an_array_is_a_layer(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    maps, logits = rng.normal(size=(9, 2, 3, 4)).astype(np.float32), rng.normal(size=(9, 3))
+    lazy = Lazy(maps)
+    features = Features({"a": lazy, "b": maps}, logits=Lazy(logits))
+    assert features["a"] is lazy
+    assert repr(features) == "Features(9 images: a (2, 3, 4), b (2, 3, 4))"
+    assert features.grids == {"a": (3, 4), "b": (3, 4)}
+    assert features.select("a")["a"] is lazy
+    np.testing.assert_array_equal(features.logits, logits)
+    assert isinstance(features.logits, np.ndarray)
+    assert lazy.largest == 0
+    np.testing.assert_array_equal(semrsm.gram(lazy).values, semrsm.gram(maps).values)
+    for suffix in ("npz", "safetensors"):
+        again = semrsm.load_features(features.save(tmp_path / f"f.{suffix}"))
+        np.testing.assert_array_equal(again["a"], maps)
+        np.testing.assert_array_equal(again.logits, logits)
+    # What is copied is read in pieces.
+    lazy.largest = 0
+    monkeypatch.setattr("semrsm.features.result._PIECE", 3 * 2 * 3 * 4 * 4)
+    again = semrsm.load_features(features.save(tmp_path / "f.npz"))
+    np.testing.assert_array_equal(again["a"], maps)
+    assert lazy.largest == 3
+
+
+def test_what_only_looks_like_an_array_is_refused():
+    torch = pytest.importorskip("torch", reason="an optional dependency")
+    with pytest.raises(InputError, match="^layer 'a': expected an array of floats .*got Tensor$"):
+        Features({"a": torch.ones(2, 3, 4)})
+    with pytest.raises(InputError, match="^layer 'a': expected an array of floats .*got int64$"):
+        Features({"a": Lazy(np.ones((2, 3, 4), np.int64))})
+    with pytest.raises(InputError, match="^layer 'a': expected an array of floats .*Float32DType$"):
+        Features({"a": np.dtype("float32")})
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_safetensors_are_memory_mapped(tmp_path, dtype):
+    numpy = pytest.importorskip("safetensors.numpy", reason="an optional dependency")
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=(5, 3, 4)).astype(dtype) for name in ("a", "b")}
+    arrays["labels"] = np.arange(5)
+    arrays["none"] = np.ones((5, 0, 4), dtype)
+    numpy.save_file(arrays, tmp_path / "f.safetensors")
+    found = semrsm.load_features(tmp_path / "f.safetensors")
+    assert list(found) == ["a", "b", "none"]
+    for name in ("a", "b"):
+        assert isinstance(found[name], np.memmap)
+        assert found[name].dtype == dtype
+        assert not found[name].flags.writeable
+        np.testing.assert_array_equal(found[name], arrays[name])
+
+
+def safetensors_file(path, header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_safetensors_of_any_alignment_and_without_the_package(tmp_path):
+    values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    header = {"a": {"dtype": "F32", "shape": [2, 3, 4], "data_offsets": [0, 96]}}
+    for spaces in range(4):
+        text = json.dumps(header).encode() + b" " * spaces
+        safetensors_file(tmp_path / "f.safetensors", text, values.tobytes())
+        found = semrsm.load_features(tmp_path / "f.safetensors")["a"]
+        np.testing.assert_array_equal(found, values)
+        np.testing.assert_array_equal(semrsm.gram(found).values, semrsm.gram(values).values)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"a": {"dtype": "F32", "shape": [2, 3, 4], "data_offsets": [0, 92]}},
+        {"a": {"dtype": "F32", "shape": [2, 3, 4], "data_offsets": [4, 100]}},
+        {"a": {"dtype": "F32", "shape": [2, 3, 4], "data_offsets": [96, 0]}},
+        {"a": {"dtype": "F32", "shape": [-2, -3, 4], "data_offsets": [0, 96]}},
+        {"a": {"dtype": "F32", "shape": [2.0, 3, 4], "data_offsets": [0, 96]}},
+        {"a": {"dtype": "F32", "shape": [2, 3, True], "data_offsets": [0, 24]}},
+        {"a": {"dtype": "F16", "shape": [2, 3, 4], "data_offsets": [0, 96]}},
+        {"a": {"dtype": "F32", "shape": [2, 3, 4], "data_offsets": [0]}},
+        {"a": {"dtype": "F32", "shape": [2, 3, 400000], "data_offsets": [0, 9600000]}},
+        {"a": {"dtype": "F32", "shape": "234", "data_offsets": [0, 96]}},
+        {"a": {"shape": [2, 3, 4], "data_offsets": [0, 96]}},
+        {"a": [1]},
+        {
+            "a": {"dtype": "F32", "shape": [2, 3, 4], "data_offsets": [0, 96]},
+            "b": {"dtype": "F32", "shape": [2, 3, 2], "data_offsets": [48, 96]},
+        },
+        {
+            "a": {"dtype": "F32", "shape": [2, 3, 2], "data_offsets": [0, 48]},
+            "b": {"dtype": "F32", "shape": [2, 3, 1], "data_offsets": [72, 96]},
+        },
+        {
+            "a": {"dtype": "F32", "shape": [2, 3, 4], "data_offsets": [0, 96]},
+            "__metadata__": {"__ids__": 3},
+        },
+        [],
+        3,
+    ],
+)
+def test_refuses_damaged_safetensors(tmp_path, entries):
+    safetensors_file(tmp_path / "f.safetensors", entries, bytes(96))
+    with pytest.raises(InputError, match=r"f\.safetensors"):
+        semrsm.load_features(tmp_path / "f.safetensors")
+
+
+def test_refuses_safetensors_with_a_header_beyond_the_file(tmp_path):
+    for content in (b"", b"1234567", b"\xff" * 8 + b"{}", b"\x05" + bytes(7) + b"{}"):
+        (tmp_path / "f.safetensors").write_bytes(content)
+        with pytest.raises(InputError, match=r"f\.safetensors"):
+            semrsm.load_features(tmp_path / "f.safetensors")
+
+
+@pytest.mark.parametrize("suffix", ["h5", "hdf5"])
+def test_hdf5(tmp_path, suffix):
+    h5py = pytest.importorskip("h5py", reason="an optional dependency")
+    rng = np.random.default_rng(0)
+    maps, tokens = rng.normal(size=(4, 2, 3, 3)), rng.normal(size=(4, 5, 6)).astype(np.float16)
+    with h5py.File(tmp_path / f"f.{suffix}", "w") as file:
+        file["late/maps"] = maps
+        file.create_dataset("tokens", data=tokens, chunks=(2, 5, 6), compression="gzip")
+        file["labels"] = np.arange(4)
+        file["cube"] = np.ones((2, 2, 2), int)
+        file["ids"] = ["a.jpg", "b.jpg", "ü", "d"]
+    found = semrsm.load_features(tmp_path / f"f.{suffix}")
+    gc.collect()
+    assert list(found) == ["late/maps", "tokens"]
+    assert isinstance(found["tokens"], h5py.Dataset)
+    assert found.ids == ("a.jpg", "b.jpg", "ü", "d")
+    assert found["tokens"].dtype == np.float16
+    np.testing.assert_array_equal(found["late/maps"][:], maps)
+    np.testing.assert_array_equal(semrsm.gram(found["tokens"]).values, semrsm.gram(tokens).values)
+    again = semrsm.load_features(found.save(tmp_path / "f.npz"))
+    np.testing.assert_array_equal(again["tokens"], tokens)
+
+
+def test_hdf5_of_others_and_damaged(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="an optional dependency")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["a"] = np.ones((2, 3, 4))
+        file["ids"] = np.arange(2)
+    assert semrsm.load_features(tmp_path / "f.h5").ids == ("0", "1")
+    with h5py.File(tmp_path / "few.h5", "w") as file:
+        file["a"] = np.ones((2, 3, 4))
+        file["ids"] = ["one"]
+    with h5py.File(tmp_path / "flat.h5", "w") as file:
+        file["a"] = np.ones(3)
+    whole = (tmp_path / "f.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.h5").write_text("text")
+    for name in ("few.h5", "flat.h5", "cut.h5", "text.h5"):
+        with pytest.raises(InputError, match=name.replace(".", r"\.")):
+            semrsm.load_features(tmp_path / name)

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ._common import add_command, add_model_options, emit, features_of
+from ._common import (
+    add_command,
+    add_model_options,
+    emit,
+    loaded,
+    prefix_tokens,
+    progress_bar,
+)
 
 
 def add(subparsers: Any) -> None:
@@ -18,12 +25,27 @@ def add(subparsers: Any) -> None:
         run,
         "run a network over a folder of photographs and save the features of some layers",
         "  semrsm extract photos/ --out features.npz\n"
-        "  semrsm extract photos/ --layers '_blocks.1*' --out features.safetensors",
+        "  semrsm extract photos/ --layers '_blocks.1*' --out features.safetensors\n"
+        "  semrsm extract photos/ --dtype float16 --out features.zarr",
     )
     parser.add_argument("source", type=Path, metavar="PHOTOS", help="a folder of photographs")
     add_model_options(parser)
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help="a .npz or .safetensors file"
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="what the features are kept as (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="a .npz or .safetensors file, or a .zarr folder: that is written as the features "
+        "come, whatever the memory, and the same command goes on where it was interrupted",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="begin a .zarr folder anew if it is there"
     )
 
 
@@ -31,14 +53,31 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
     if not arguments.source.is_dir():
         raise InputError(f"PHOTOS: expected a folder; {str(arguments.source)!r} is not one")
-    if arguments.out.suffix not in (".npz", ".safetensors"):
+    if arguments.out.suffix not in (".npz", ".safetensors", ".zarr"):
         raise InputError(
-            f"--out: expected a name that ends in .npz or .safetensors; got {str(arguments.out)!r}"
+            "--out: expected a name that ends in .npz, .safetensors or .zarr; got "
+            f"{str(arguments.out)!r}"
         )
     if not arguments.out.parent.is_dir():
         raise InputError(f"--out: the folder {str(arguments.out.parent)!r} does not exist")
-    features = features_of(arguments)
-    features.save(arguments.out)
+    from ..features import extract
+
+    is_store = arguments.out.suffix == ".zarr"
+    with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
+        features = extract(
+            loaded(arguments, arguments.model),
+            arguments.source,
+            layers=arguments.layers,
+            batch_size=arguments.batch_size,
+            device=arguments.device,
+            prefix_tokens=prefix_tokens(arguments.prefix_tokens),
+            dtype=arguments.dtype,
+            progress=progress,
+            out=arguments.out if is_store else None,
+            overwrite=arguments.overwrite,
+        )
+    if not is_store:
+        features.save(arguments.out)
     layers = {layer: list(features[layer].shape) for layer in features}
     emit(
         {"out": str(arguments.out), "images": len(features.ids), "layers": layers},

@@ -26,6 +26,8 @@ OPTIONAL = {
     "efficientnet_lite_pytorch": "the default network",
     "matplotlib": "figures",
     "rich": "progress bars",
+    "zarr": "feature stores and runs",
+    "h5py": "HDF5 files",
     "xarray": "to_xarray()",
     "rsatoolbox": "to_rsatoolbox()",
     "skimage": "the photographs of the demo",
@@ -77,6 +79,7 @@ def describe(path: Path) -> dict[str, Any]:
         If it is nothing that semrsm knows.
     """
     from ..features import load_features
+    from ..features.store import progress_of
     from ..gram import Gram
     from ..results import Results
     from ..rsm import RSM
@@ -87,6 +90,14 @@ def describe(path: Path) -> dict[str, Any]:
 
         with contextlib.suppress(InputError):  # it is a store of features then
             return describe_run(open_run(path))
+        progress = progress_of(path)
+        if progress is not None:
+            done, total = progress
+            return {
+                "kind": "features, incomplete",
+                "images": f"{done:,} of {total:,} ({done / total:.0%})",
+                "to go on": "the same call of semrsm extract",
+            }
     elif path.is_dir():
         results = Results.read(path)
         return {

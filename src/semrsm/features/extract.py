@@ -9,16 +9,21 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._version import __version__
 from ..errors import InputError, did_you_mean, require
+from . import store
 from .images import ImageSource, open_images
 from .models import Model, load_model, token_grid
 from .preprocess import Preprocess
-from .result import Features
+from .result import Features, load_features
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 #: Tokens before the patches that are tried where the network does not say: none, a class token, a
 #: class token and four registers.
@@ -37,8 +42,13 @@ def extract(
     dtype: str = "float32",
     on_error: str = "skip",
     progress: Callable[[int, int], object] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Features:
     """Run a network over images and return the output of some of its layers.
+
+    With `out`, they go to the disk as they come, and an extraction that was interrupted, at
+    whatever moment, goes on where it stopped when the same call is made again.
 
     Parameters
     ----------
@@ -71,10 +81,21 @@ def extract(
         names those left out; or its error is raised.
     progress : callable, optional
         Called as ``progress(done, total)`` in images.
+    out : str or Path, optional
+        A name that ends in ``.zarr``: the features are written to a Zarr v3 group there, one array
+        for each layer, and only about one chunk of images (at most 16 MB of each layer) is held in
+        memory, however many there are. A store that the same call has made is returned as it is,
+        or completed. To the last bit the result is that of an undisturbed extraction, as long as
+        `batch_size` and `device` are the same.
+    overwrite : bool, default False
+        Whether a store of another extraction at `out` may be replaced, and one of the same begun
+        anew. What is there stays until the first chunk of the new one is written.
 
     Returns
     -------
     Features
+        With `out`, its layers are arrays on disk that are read when they are sliced.
+
         Feature maps (N, C, H, W) or tokens (N, T, D) by layer; logits where the module returns
         class scores (N, K). Its provenance says what was run on what: among others, ``"grids"``
         has height and width of each layer's grid, for tokens where they make one in the
@@ -85,9 +106,12 @@ def extract(
     InputError
         If an argument is not what it must be, a layer does not exist, is not run or is run more
         than once, has no spatial extent, changes its shape between images, or gives NaN or
-        infinite values.
+        infinite values; or if `out` holds another extraction (the error says what differs) or
+        something else, or another process writes it.
     MissingDependencyError
-        If torch or Pillow is not installed.
+        If torch or Pillow is not installed, or Zarr for `out`.
+    OSError
+        If the disk is full, and the like; the error names `out`.
 
     Examples
     --------
@@ -110,6 +134,8 @@ def extract(
         raise InputError(f"dtype: expected 'float32' or 'float16'; got {dtype!r}")
     if on_error not in ("skip", "raise"):
         raise InputError(f"on_error: expected 'skip' or 'raise'; got {on_error!r}")
+    if out is not None:
+        store.check_target(out)
     prefix = _prefix_policy(prefix_tokens, known, module)
     if layers is None:
         if known is None:
@@ -129,56 +155,94 @@ def extract(
     floats = (p.dtype for p in module.parameters() if p.is_floating_point())
     number = next(floats, torch.float32)
     target = home if device is None else _device(torch, device)
-    kept = _Kept(len(source.ids), np.dtype(dtype))
     channels_last = set(_fitting(chosen, known.channels_last)) if known is not None else set()
-    grids: dict[str, tuple[int, int]] = {}
-    with (
-        _evaluating(module),
-        _on(module, target, home),
-        _recording(module, chosen) as recorded,
-        # Not torch.inference_mode(): what a module keeps from it could never be trained with.
-        torch.no_grad(),
-    ):
-        for ids, batch in _batches(source, batch_size, on_error, progress):
-            recorded.clear()
-            output = module(
-                torch.from_numpy(batch).to(target, number),
-                **(known.arguments if known is not None else {}),
-            )
-            for name in chosen:
-                if name not in recorded:
-                    raise InputError(f"layers: {name!r} exists, but the network does not run it")
-                values = _spatial(recorded[name], name, prefix, len(ids), name in channels_last)
-                grid = _grid(values, batch.shape[2:])
-                if grid is not None:
-                    grids[name] = grid
-                kept.add(name, ids, values)
-            # Other two-dimensional outputs, such as pooled features, are no class scores.
-            logits = _logits(output, len(ids)) if known is None or known.has_classes else None
-            if logits is not None:
-                kept.add_logits(logits)
-            kept.ids += ids
-    if source.failed:
-        _warn_of(source.failed)
-    if not kept.ids:
-        raise InputError("images: expected at least one that can be read; none could be")
-    return Features(
-        kept.arrays(chosen),
-        kept.ids,
-        kept.logits(),
-        {
+
+    def configuration() -> dict[str, Any]:
+        return {
             "model": known.name if known is not None else type(module).__name__,
             "layers": chosen,
-            "images": len(kept.ids),
             "preprocess": _described(chosen_preprocess if source.preprocessed_here else None),
             "prefix_tokens": prefix_tokens if prefix is None else prefix,
-            "grids": grids,
             "state_sha256": state_hash(module),
             **(known.provenance if known is not None else {}),
             "semrsm": __version__,
             "torch": torch.__version__,
-        },
-    )
+        }
+
+    def fill(kept: _Kept | store.Writer) -> None:
+        with (
+            _evaluating(module),
+            _on(module, target, home),
+            _recording(module, chosen) as recorded,
+            # Not torch.inference_mode(): what a module keeps from it could never be trained with.
+            torch.no_grad(),
+        ):
+            for read in _batches(source, batch_size, on_error, progress, kept.next):
+                for image, why in read.left_out:
+                    kept.leave_out(image, why)
+                if read.batch is None:
+                    continue
+                recorded.clear()
+                output = module(
+                    torch.from_numpy(read.batch).to(target, number),
+                    **(known.arguments if known is not None else {}),
+                )
+                rows: dict[str, Array] = {}
+                grids: dict[str, tuple[int, int]] = {}
+                for name in chosen:
+                    if name not in recorded:
+                        raise InputError(
+                            f"layers: {name!r} exists, but the network does not run it"
+                        )
+                    values = _spatial(
+                        recorded[name], name, prefix, len(read.ids), name in channels_last
+                    )
+                    grid = _grid(values, read.batch.shape[2:])
+                    if grid is not None:
+                        grids[name] = grid
+                    rows[name] = _numbers(values, name, read.ids, np.dtype(dtype))
+                    _check_shape(rows[name], name, read.ids, kept.shapes)
+                # Other two-dimensional outputs, such as pooled features, are no class scores.
+                scored = known is None or known.has_classes
+                logits = _logits(output, len(read.ids)) if scored else None
+                kept.add(read.images, rows, None if logits is None else _scores(logits), grids)
+
+    if out is None:
+        kept = _Kept(len(source.ids))
+        fill(kept)
+        if kept.left_out:
+            _warn_of(kept.left_out)
+        _check_any(kept.count)
+        return Features(
+            kept.arrays(),
+            [source.ids[image] for image in kept.images],
+            kept.logits(),
+            {**configuration(), "images": kept.count, "grids": kept.grids},
+        )
+    facts = configuration()
+    planned = {**facts, "dtype": dtype}
+    samples = _samples(source)
+    with store.writing(out, planned, source.ids, samples, overwrite=overwrite) as writer:
+        before = store.left_out_of(out) if writer is None else writer.left_out
+        if before and on_error == "raise":
+            raise InputError(
+                f"out: {str(out)!r} was begun with on_error='skip' and leaves out images "
+                f"({before[0][1]}); overwrite it, or choose another name"
+            )
+        done = len(source.ids) if writer is None else writer.next
+        if progress is not None and done:
+            progress(done, len(source.ids))
+        if writer is not None:
+            fill(writer)
+            writer.flush()
+            if not writer.count:
+                _warn_of(writer.left_out)
+            _check_any(writer.count)
+            writer.finish({**facts, "images": writer.count, "grids": writer.grids})
+    left_out = store.left_out_of(out)
+    if left_out:
+        _warn_of(left_out)
+    return load_features(out)
 
 
 def choose_layers(names: Sequence[str], wanted: str | Sequence[str]) -> list[str]:
@@ -229,51 +293,98 @@ def _fitting(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 
 class _Kept:
-    """Arrays for N images, allocated when the first batch shows their shape, filled in order."""
+    """Arrays for N images in memory, allocated when the first batch shows their shape."""
 
-    def __init__(self, count: int, dtype: np.dtype[Any]) -> None:
-        self._count = count
-        self._dtype = dtype
-        self._layers: dict[str, np.ndarray[Any, Any]] = {}
-        self._logits: np.ndarray[Any, Any] | None = None
-        self.ids: list[str] = []
+    #: Where an extraction begins; a store may have rows already.
+    next = 0
 
-    def add(self, name: str, ids: list[str], values: Any) -> None:
-        values = values.float()
-        bad = ~values.flatten(1).isfinite().all(dim=1)
-        if bad.any():
-            raise InputError(
-                f"model: layer {name!r} gives NaN or infinite values for image "
-                f"{ids[int(bad.nonzero()[0])]!r}"
-            )
-        array = values.cpu().numpy()
-        if name not in self._layers:
-            self._layers[name] = np.empty((self._count, *array.shape[1:]), dtype=self._dtype)
-        store = self._layers[name]
-        if store.shape[1:] != array.shape[1:]:
-            raise InputError(
-                f"images: layer {name!r} gives shape {array.shape[1:]} for image {ids[0]!r} and "
-                f"{store.shape[1:]} for earlier ones; images must be preprocessed to one size"
-            )
-        first = len(self.ids)
-        with np.errstate(over="ignore"):
-            store[first : first + len(ids)] = array
-        if self._dtype == np.float16 and not np.isfinite(store[first : first + len(ids)]).all():
-            raise InputError(f"dtype: layer {name!r} leaves the range of float16; take float32")
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._layers: dict[str, Array] = {}
+        self._logits: Array | None = None
+        self.images: list[int] = []
+        self.left_out: list[tuple[int, str]] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.grids: dict[str, tuple[int, int]] = {}
 
-    def add_logits(self, values: Any) -> None:
-        array = values.float().cpu().numpy()
-        if not np.isfinite(array).all():
-            raise InputError("model: its class scores are NaN or infinite for some images")
-        if self._logits is None:
-            self._logits = np.empty((self._count, array.shape[1]), dtype=np.float32)
-        self._logits[len(self.ids) : len(self.ids) + len(array)] = array
+    @property
+    def count(self) -> int:
+        return len(self.images)
 
-    def arrays(self, names: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
-        return {name: self._layers[name][: len(self.ids)] for name in names}
+    def leave_out(self, image: int, why: str) -> None:
+        self.left_out.append((image, why))
 
-    def logits(self) -> np.ndarray[Any, Any] | None:
-        return None if self._logits is None else self._logits[: len(self.ids)]
+    def add(
+        self,
+        images: Sequence[int],
+        layers: Mapping[str, Array],
+        logits: Array | None,
+        grids: Mapping[str, tuple[int, int]],
+    ) -> None:
+        first, last = self.count, self.count + len(images)
+        if not self._layers:
+            self._layers = {name: self._empty(rows) for name, rows in layers.items()}
+            self._logits = None if logits is None else self._empty(logits)
+            self.shapes = {name: rows.shape[1:] for name, rows in layers.items()}
+        for name, rows in layers.items():
+            self._layers[name][first:last] = rows
+        if (logits is None) != (self._logits is None):
+            raise InputError("model: expected class scores for all images, or for none")
+        if logits is not None and self._logits is not None:
+            self._logits[first:last] = logits
+        self.grids.update(grids)
+        self.images += images
+
+    def _empty(self, rows: Array) -> Array:
+        return np.empty((self._total, *rows.shape[1:]), dtype=rows.dtype)
+
+    def arrays(self) -> dict[str, Array]:
+        return {name: rows[: self.count] for name, rows in self._layers.items()}
+
+    def logits(self) -> Array | None:
+        return None if self._logits is None else self._logits[: self.count]
+
+
+def _numbers(values: Any, name: str, ids: Sequence[str], dtype: np.dtype[Any]) -> Array:
+    """Return the output of a layer as it is kept."""
+    values = values.float()
+    bad = ~values.flatten(1).isfinite().all(dim=1)
+    if bad.any():
+        raise InputError(
+            f"model: layer {name!r} gives NaN or infinite values for image "
+            f"{ids[int(bad.nonzero()[0])]!r}"
+        )
+    with np.errstate(over="ignore"):
+        array: Array = values.cpu().numpy().astype(dtype, copy=False)
+    if dtype == np.float16 and not np.isfinite(array).all():
+        raise InputError(f"dtype: layer {name!r} leaves the range of float16; take float32")
+    return array
+
+
+def _check_shape(
+    array: Array, name: str, ids: Sequence[str], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    expected = shapes.get(name, array.shape[1:])
+    if array.shape[1:] != expected:
+        raise InputError(
+            f"images: layer {name!r} gives shape {array.shape[1:]} for image {ids[0]!r} and "
+            f"{expected} for earlier ones; images must be preprocessed to one size"
+        )
+
+
+def _check_any(count: int) -> None:
+    if not count:
+        raise InputError("images: expected at least one that can be read; none could be")
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What has been read of a batch: images by their place among all, and why some are missing."""
+
+    images: list[int]
+    ids: list[str]
+    batch: Array | None
+    left_out: list[tuple[int, str]]
 
 
 def _batches(
@@ -281,9 +392,15 @@ def _batches(
     size: int,
     on_error: str,
     progress: Callable[[int, int], object] | None,
-) -> Iterator[tuple[list[str], np.ndarray[Any, Any]]]:
-    """Yield (ids, images) of readable images; the next batch is read while one is in use."""
-    starts = range(0, len(source.ids), size)
+    first: int = 0,
+) -> Iterator[_Read]:
+    """Yield batches from that of image `first` on; the next is read while one is in use.
+
+    They are the same wherever one begins: what a network gives may depend, in the last bits, on
+    what else is in a batch.
+    """
+    total = len(source.ids)
+    starts = range(first // size * size, total, size) if first < total else range(0)
     with ThreadPoolExecutor(1) as reader:
         ahead: Future[Any] | None = None
         try:
@@ -291,13 +408,19 @@ def _batches(
                 current = ahead or reader.submit(source.read, start, start + size, on_error)
                 following = start + size
                 ahead = None
-                batch = current.result()
-                if following < len(source.ids):
+                ids, batch = current.result() or ([], None)
+                # Now, while no other batch is being read that may fail as well.
+                why, source.failed = source.failed, []
+                if following < total:
                     ahead = reader.submit(source.read, following, following + size, on_error)
-                if batch is not None:
-                    yield batch
+                readable = set(ids)
+                images: list[int] = []
+                missing: list[int] = []
+                for image in range(start, min(following, total)):
+                    (images if source.ids[image] in readable else missing).append(image)
+                yield _Read(images, ids, batch, list(zip(missing, why, strict=True)))
                 if progress is not None:
-                    progress(min(following, len(source.ids)), len(source.ids))
+                    progress(min(following, total), total)
         finally:
             if ahead is not None:
                 ahead.cancel()
@@ -434,7 +557,9 @@ def _described(preprocess: Callable[[Any], Any] | None) -> Any:
     """Return the preprocessing for the provenance: in full where that is possible."""
     if preprocess is None:
         return "done before"
-    return preprocess.to_dict() if isinstance(preprocess, Preprocess) else repr(preprocess)
+    if isinstance(preprocess, Preprocess):
+        return preprocess.to_dict()
+    return store.without_addresses(repr(preprocess))
 
 
 def _logits(output: Any, count: int) -> Any:
@@ -442,6 +567,28 @@ def _logits(output: Any, count: int) -> Any:
     if hasattr(scores, "ndim") and scores.ndim == 2 and len(scores) == count:
         return scores
     return None
+
+
+def _scores(logits: Any) -> Array:
+    array: Array = logits.float().cpu().numpy()
+    if not np.isfinite(array).all():
+        raise InputError("model: its class scores are NaN or infinite for some images")
+    return array
+
+
+def _samples(source: ImageSource) -> dict[str, str | None]:
+    """Return digests of what the network gets of a few images, by their place among all.
+
+    The ids alone do not tell whether an extraction goes on with the same images: two folders may
+    have files of the same names, and images in memory have only their indices.
+    """
+    last = len(source.ids) - 1
+    found: dict[str, str | None] = {}
+    for image in sorted({round(n * last / 7) for n in range(8)}):
+        read = source.read(image, image + 1, "skip")
+        found[str(image)] = None if read is None else hashlib.blake2b(read[1].tobytes()).hexdigest()
+    source.failed = []
+    return found
 
 
 def _device(torch: Any, device: str) -> Any:
@@ -455,9 +602,9 @@ def _device(torch: Any, device: str) -> Any:
     return target
 
 
-def _warn_of(failed: Sequence[str]) -> None:
-    shown = "; ".join(failed[:5]) + ("; …" if len(failed) > 5 else "")
-    count = "1 image was" if len(failed) == 1 else f"{len(failed)} images were"
+def _warn_of(left_out: Sequence[tuple[int, str]]) -> None:
+    shown = "; ".join(why for _, why in left_out[:5]) + ("; …" if len(left_out) > 5 else "")
+    count = "1 image was" if len(left_out) == 1 else f"{len(left_out)} images were"
     warnings.warn(f"{count} left out: {shown}", UserWarning, stacklevel=3)
 
 
