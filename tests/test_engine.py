@@ -339,3 +339,41 @@ def test_several_panels_give_what_one_gives(matcher, two):
         np.testing.assert_allclose(found.upper_bound, whole.upper_bound, rtol=1e-6, atol=1e-3)
         assert seen[-1][0] == seen[-1][1]
         assert len(seen) > 3  # at least one call for each pair of panels
+
+
+# Whole matrices
+
+
+def tile_plan(n, m):
+    return Plan(max(n, m), 3, 2, 1, n * m, 0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25])
+@pytest.mark.parametrize("name", ["optimal", "greedy", "none"])
+def test_matched_is_whole_and_in_the_units_of_the_images(name, scale):
+    matcher = matchers.resolve_matcher(name)
+    x = normal(7, 4, 3).astype(np.float32)
+    x[::2] *= np.float32(scale)
+    y = normal(5, 4, 3, seed=1).astype(np.float32)
+    rows, columns = Tokens(x), Tokens(y)
+    for other in (columns, None):
+        found = engine.matched(rows, other, matcher, tile_plan(7, 7), None)
+        wanted = semrsm.gram(x, None if other is None else y, matcher=matcher, workers=1)
+        for one, two in zip(found, (wanted.values, wanted.upper_bound), strict=True):
+            assert one.dtype == np.float64
+            np.testing.assert_allclose(one, two, rtol=1e-5)
+        # In float64, by the definition; greedy may break near ties otherwise.
+        if name != "greedy":
+            exact = slow_gram(x.astype(float), (x if other is None else y).astype(float), name)
+            np.testing.assert_allclose(found[0], exact, rtol=1e-4, atol=1e-4 * np.abs(exact).min())
+
+
+def test_matched_of_one_set_is_mirrored_and_knows_its_diagonal():
+    x = Tokens(normal(7, 4, 3))
+    values, bounds = engine.matched(x, None, matchers.Optimal(), tile_plan(7, 7), None)
+    for matrix in (values, bounds):
+        np.testing.assert_array_equal(matrix, matrix.T)
+        np.testing.assert_array_equal(matrix.diagonal(), x.squared_norms)
+    single = x.part(2, 3)
+    values, bounds = engine.matched(single, None, matchers.Optimal(), tile_plan(1, 1), None)
+    assert values.tolist() == bounds.tolist() == [[x.squared_norms[2]]]

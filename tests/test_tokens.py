@@ -264,3 +264,99 @@ def test_image_ids():
         image_ids([1, "1"], 2, "ids")
     with pytest.raises(InputError, match="^ids: expected"):
         image_ids(5, 2, "ids")
+
+
+# What a run on disk knows of its images
+
+
+RAGGED = [normal(s, 4, seed=s).astype(np.float32) for s in (3, 1, 7, 7, 2, 20, 1)]
+
+
+def test_a_digest_is_of_the_content_and_not_of_its_form():
+    maps = normal(5, 3, 2, 2).astype(np.float32)
+    tokens = np.ascontiguousarray(maps.reshape(5, 3, 4).transpose(0, 2, 1))
+    wanted = Tokens(maps).digests()
+    assert wanted.shape == (5, module.DIGEST)
+    assert wanted.dtype == np.uint8
+    assert len({row.tobytes() for row in wanted}) == 5
+    half = tokens.astype(np.float16)
+    for one, other in (
+        (Tokens(maps), Tokens(tokens)),
+        (Tokens(maps), Tokens(list(tokens))),
+        (Tokens(maps), Tokens(Lazy(tokens))),
+        (Tokens(half), Tokens(half.astype(np.float32))),  # computed in float32 in any case
+    ):
+        np.testing.assert_array_equal(one.digests(), other.digests())
+        assert one.fingerprint == other.fingerprint
+    assert Tokens(tokens).fingerprint == module.fingerprint(wanted)
+
+
+def test_a_digest_tells_every_number_and_the_order():
+    tokens = normal(5, 4, 3).astype(np.float32)
+    wanted = Tokens(tokens).digests()
+    for place in ((3, 0, 0), (3, 3, 2)):
+        other = tokens.copy()
+        other[place] = np.nextafter(other[place], np.float32(9))
+        differ = (Tokens(other).digests() != wanted).any(axis=1)
+        assert differ.tolist() == [False, False, False, True, False]
+    np.testing.assert_array_equal(Tokens(tokens[::-1]).digests(), wanted[::-1])
+    assert Tokens(tokens[::-1]).fingerprint != Tokens(tokens).fingerprint
+    assert (Tokens(tokens.astype(np.float64)).digests() != wanted).any(axis=1).all()
+
+
+def test_a_digest_tells_images_apart_that_are_scaled_to_the_same():
+    image = normal(1, 4, 3).astype(np.float32)
+    scaled = np.concatenate([image * np.float32(2.0**-80), image * np.float32(2.0**-90), image])
+    tokens = Tokens(scaled)
+    blocks = tokens.block(0, 3)
+    np.testing.assert_array_equal(blocks.image(0), blocks.image(1))
+    assert len({row.tobytes() for row in tokens.digests()}) == 3
+
+
+@pytest.mark.parametrize("piece", [1, 100, 10_000])
+def test_digests_do_not_depend_on_the_pieces(piece, monkeypatch):
+    wanted = Tokens(RAGGED).digests()
+    monkeypatch.setattr(module, "PIECE", piece)
+    np.testing.assert_array_equal(Tokens(RAGGED).digests(), wanted)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+def test_a_part_is_what_its_images_are(scale):
+    images = [image * np.float32(scale if i % 2 else 1) for i, image in enumerate(RAGGED)]
+    whole = Tokens(images)
+    part = whole.part(1, 5)
+    alone = Tokens(images[1:5])
+    assert part.count == 4
+    assert part.sizes.tolist() == [1, 7, 7, 2]
+    assert not part.uniform
+    assert whole.part(2, 4).uniform
+    np.testing.assert_array_equal(part.exponents, alone.exponents)
+    np.testing.assert_array_equal(part.squared_norms, alone.squared_norms)
+    np.testing.assert_array_equal(part.digests(), whole.digests()[1:5])
+    np.testing.assert_array_equal(part.block(0, 4).vectors, alone.block(0, 4).vectors)
+    np.testing.assert_array_equal(part.part(1, 2).block(0, 1).vectors, whole.block(2, 3).vectors)
+
+
+def test_a_part_is_read_once():
+    lazy = Lazy(normal(6, 5, 4).astype(np.float32))
+    part = Tokens(lazy).part(1, 3)
+    lazy._array = None
+    assert part.in_place
+    assert part.block(0, 2).vectors.shape == (10, 4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+def test_what_has_been_measured_is_not_measured_again(scale, monkeypatch):
+    images = [image * np.float32(scale) for image in RAGGED]
+    first = Tokens(images)
+    measured = module.Measured(first.squared_norms, first.exponents)
+
+    def never(self):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(Tokens, "_measure", never)
+    again = Tokens(images, measured=measured)
+    np.testing.assert_array_equal(again.squared_norms, first.squared_norms)
+    np.testing.assert_array_equal(again.block(0, 7).vectors, first.block(0, 7).vectors)
+    np.testing.assert_array_equal(again.digests(), first.digests())
+    assert again.in_place == first.in_place

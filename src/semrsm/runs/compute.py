@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import engine
+from .._workers import one_blas_thread
 from ..assignment import NotFiniteError, relative_gap
 from ..errors import InputError
 from ..matchers import Matcher, overflow_error
@@ -59,22 +60,33 @@ class Work:
             If a tile cannot be written; those before it are there.
         """
         panels: dict[tuple[str, int], Tokens] = {}
-        for tile in tiles:
-            rows, columns = self.folder.tiling.place(tile)
-            wanted = [("row", self.rows, rows)]
-            same = self.rows is self.columns and tile[0] == tile[1]
-            if not same:
-                wanted.append(("column", self.columns, columns))
-            keys = [(name, place.start) for name, _, place in wanted]
-            panels = {key: panel for key, panel in panels.items() if key in keys}
-            for key, (_, tokens, place) in zip(keys, wanted, strict=True):
-                if key not in panels:
-                    panels[key] = self._read(tokens, place)
-            left = panels[keys[0]]
-            right = None if same else panels[keys[1]]
-            content = self._tile(tile, left, right, advance)
-            gap = float(relative_gap(content[0], content[1]).max())
-            self.folder.write_tile(tile, content, gap)
+        # Here once, and not for every tile: to find the libraries takes a while.
+        with self.folder.writing(), one_blas_thread():
+            for tile in tiles:
+                if self.folder.complete(tile):  # somebody else was faster
+                    advance(self.folder.tiling.pairs(tile))
+                else:
+                    self._fill_one(tile, panels, advance)
+
+    def _fill_one(
+        self, tile: tuple[int, int], panels: dict[tuple[str, int], Tokens], advance: Advance
+    ) -> None:
+        """Compute and write a tile; its panels of images stay for the next one."""
+        rows, columns = self.folder.tiling.place(tile)
+        wanted = {("row", rows.start): (self.rows, rows)}
+        same = self.rows is self.columns and tile[0] == tile[1]
+        if not same:
+            wanted["column", columns.start] = (self.columns, columns)
+        for key in panels.keys() - wanted.keys():
+            del panels[key]
+        for key, (tokens, place) in wanted.items():
+            if key not in panels:
+                panels[key] = self._read(tokens, place)
+        left = panels["row", rows.start]
+        right = None if same else panels["column", columns.start]
+        content = self._tile(tile, left, right, advance)
+        gap = float(relative_gap(content[0], content[1]).max())
+        self.folder.write_tile(tile, content, gap)
 
     def _read(self, tokens: Tokens, place: slice) -> Tokens:
         panel = tokens.part(place.start, place.stop)
@@ -90,7 +102,6 @@ class Work:
         try:
             old = self.folder.read_tile(tile)
         except DamagedTileError:  # or not there at all
-            self.folder.discard(tile)
             return self._matched(left, right, advance)
         # The run has grown since: only pairs with a new image are matched.
         _, height, width = old.shape
@@ -139,9 +150,29 @@ def tile_plan(rows: Tokens, columns: Tokens, matcher: Matcher, workers: int) -> 
 
 
 def choose_side(
-    rows: Tokens, columns: Tokens, matcher: Matcher, *, workers: int, memory: int
+    rows: Tokens,
+    columns: Tokens,
+    matcher: Matcher,
+    *,
+    workers: int,
+    memory: int,
+    at_once: int = 1,
+    given: int | None = None,
 ) -> tuple[int, int]:
     """Choose the side of the tiles of a new run, and tell the memory that it takes.
+
+    Parameters
+    ----------
+    rows, columns, matcher
+        What is matched.
+    workers : int
+        Threads of each tile.
+    memory : int
+        The budget in bytes.
+    at_once : int, default 1
+        Tiles that this process computes at a time.
+    given : int, optional
+        The side, where the run is there already.
 
     Returns
     -------
@@ -154,26 +185,29 @@ def choose_side(
     InputError
         If `memory` does not suffice even for the smallest tiles; the message names what would.
     """
-    side = tile_side(
+    side = given or tile_side(
         max(rows.count, columns.count),
         int(max(rows.sizes.max(), columns.sizes.max())),
         rows.channels,
         solves=matcher.name != "none",
     )
     while True:
-        peak = run_bytes(rows, columns, matcher, side, workers)
+        peak = run_bytes(rows, columns, matcher, side, workers, at_once)
         if peak <= memory:
             return side, peak
-        if side == 1:
+        if side == 1 or given:
+            images = "single images" if side == 1 else f"{side} x {side} images, which this run has"
             raise InputError(
-                f"memory: expected at least {format_bytes(peak, up=True)} for tiles of single "
-                f"images on {workers} threads; got {format_bytes(memory)}. Fewer workers, a "
+                f"memory: expected at least {format_bytes(peak, up=True)} for tiles of {images}, "
+                f"on {workers * at_once} threads; got {format_bytes(memory)}. Fewer workers, a "
                 "coarser layer or float16 features need less"
             )
         side //= 2
 
 
-def run_bytes(rows: Tokens, columns: Tokens, matcher: Matcher, side: int, workers: int) -> int:
+def run_bytes(
+    rows: Tokens, columns: Tokens, matcher: Matcher, side: int, workers: int, at_once: int = 1
+) -> int:
     """Return the peak in bytes of what filling tiles of this side allocates."""
     item = max(rows.dtype.itemsize, columns.dtype.itemsize)
     size, width = int(rows.sizes.max()), int(columns.sizes.max())
@@ -190,7 +224,8 @@ def run_bytes(rows: Tokens, columns: Tokens, matcher: Matcher, side: int, worker
         (min(sides[0], images[0]), min(sides[1], images[1])), (size, width), rows.channels, item
     )
     known = (rows.count + columns.count) * (8 + 8 + 16 + 200)  # norms, digests, ids
-    return panels + max(copies + buffers + pairs * 16, reading) + tile + known + 3 * PIECE
+    each = panels + max(copies + buffers + pairs * 16, reading) + tile
+    return at_once * each + known + 3 * PIECE
 
 
 def sides_of(

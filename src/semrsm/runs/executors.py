@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +40,47 @@ AHEAD = 4
 RETRIES = 3
 
 
+def check_executor(executor: Any, workers: int, *, on_disk: bool) -> int:
+    """Refuse what cannot compute tiles, and return how many it computes at once in this process.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor, distributed.Client or None
+        None for threads of this process.
+    workers : int
+        Threads of each tile.
+    on_disk : bool
+        Whether all features lie where other processes can open them.
+
+    Raises
+    ------
+    InputError
+        If `executor` is none, has threads of its own and `workers` is not 1, or consists of other
+        processes, which could not open the features.
+    """
+    if executor is None:
+        return 1
+    if not isinstance(executor, Executor) and not is_dask(executor):
+        raise InputError(
+            "executor: expected a concurrent.futures.Executor or a dask.distributed.Client; got "
+            f"{type(executor).__name__}"
+        )
+    if workers != 1:
+        raise InputError(
+            f"workers: expected 1 with an executor, whose own workers share the tiles; got "
+            f"{workers}"
+        )
+    if isinstance(executor, ThreadPoolExecutor):
+        return _workers_of(executor)
+    if not on_disk:
+        raise InputError(
+            "executor: expected features on disk, which every worker opens for itself (a Zarr "
+            "store, an HDF5 file or a memory-mapped .npy file); these are in memory only. Save "
+            "them first, or take a ThreadPoolExecutor"
+        )
+    return 1
+
+
 def fill_on(
     executor: Any,
     work: Work,
@@ -45,57 +93,37 @@ def fill_on(
     Parameters
     ----------
     executor : concurrent.futures.Executor or distributed.Client
-        Where.
+        Where; :func:`check_executor` has seen it.
     work : Work
         What threads of this process use as it is.
     tiles : sequence of (int, int)
         What is to be computed.
     sources : sequence of dict, or None
-        Where the features lie, for other processes; None where they are in memory only.
+        Where the features lie, for other processes.
     advance : callable
         Called with the pairs of each tile that has been written.
 
     Raises
     ------
-    InputError
-        If `executor` is none, or other processes could not open the features.
     SemrsmError
         If workers died; what they had written is there.
     """
-    one = itertools.repeat
+    folder = work.folder
     if isinstance(executor, ThreadPoolExecutor):
-        _check_one_thread(work)
-        tasks: Iterator[Callable[..., Any]] = one(_Here(work))
-        arguments: Iterator[tuple[Any, ...]] = ((tile,) for tile in tiles)
-    elif isinstance(executor, Executor) or is_dask(executor):
-        if sources is None:
-            raise InputError(
-                "executor: expected features on disk, which every worker opens for itself (a Zarr "
-                "store, an HDF5 file or a memory-mapped .npy file); these are in memory only. Save "
-                "them first, or take a ThreadPoolExecutor"
-            )
-        shared = (
-            str(work.folder.path.resolve()),
-            (work.folder.tiling.rows, work.folder.tiling.columns),
-            work.matcher,
-            json.dumps([dict(source) for source in sources]),
-        )
-        tasks, arguments = one(fill_tile), ((*shared, tile) for tile in tiles)
-    else:
-        raise InputError(
-            "executor: expected a concurrent.futures.Executor or a dask.distributed.Client; got "
-            f"{type(executor).__name__}"
-        )
-    if is_dask(executor):
-        _on_dask(executor, list(arguments), work.folder, advance)
+        here = _Here(work)
+        _on_futures(executor, here, [(tile,) for tile in tiles], folder, advance, here.stop)
         return
-    try:
-        _on_futures(executor, tasks, zip(tiles, arguments, strict=False), work.folder, advance)
-    except BrokenProcessPool as error:
-        raise SemrsmError(
-            "executor: a worker process died (out of memory, or killed); what had been written is "
-            "there, and the same call goes on from it"
-        ) from error
+    shared = (
+        str(folder.path.resolve()),
+        folder.manifest["checksum"],
+        work.matcher,
+        json.dumps([dict(source) for source in sources or ()]),
+    )
+    arguments = [(*shared, tile) for tile in tiles]
+    if is_dask(executor):
+        _on_dask(executor, arguments, folder, advance)
+    else:
+        _on_futures(executor, fill_tile, arguments, folder, advance, lambda: None)
 
 
 def is_dask(executor: Any) -> bool:
@@ -106,17 +134,15 @@ def is_dask(executor: Any) -> bool:
     )
 
 
-def fill_tile(
-    path: str, shape: tuple[int, int], matcher: Matcher, sources: str, tile: TileIndex
-) -> None:
+def fill_tile(path: str, manifest: str, matcher: Matcher, sources: str, tile: TileIndex) -> None:
     """Compute one tile in another process, on one thread.
 
     Parameters
     ----------
     path : str
         The folder of the Gram.
-    shape : (int, int)
-        N and M: a run that has grown is opened again.
+    manifest : str
+        The checksum of its manifest.
     matcher : Matcher
         The matcher.
     sources : str
@@ -124,27 +150,44 @@ def fill_tile(
     tile : (int, int)
         The tile.
     """
-    opened(path, shape, matcher, sources).fill([tile], lambda _: None)
+    opened(path, manifest, matcher, sources).fill([tile], lambda _: None)
 
 
 @lru_cache(maxsize=2)
-def opened(
-    path: str, shape: tuple[int, int], matcher: Matcher, sources: str, workers: int = 1
-) -> Work:
-    """Open a run and its features; a process does that once for all of its tiles."""
+def opened(path: str, manifest: str, matcher: Matcher, sources: str, workers: int = 1) -> Work:
+    """Open a run and its features; a process does that once for all of its tiles.
+
+    A run that has grown, or another one at the same place, has another manifest and is opened
+    again.
+    """
     folder = GramFolder(path)
-    if (folder.tiling.rows, folder.tiling.columns) != shape:
-        raise InputError(f"run: {path!r} has grown since its tiles were given out")
-    found = json.loads(sources)
-    rows = Tokens(open_source(found[0]), "features", measured=folder.rows.measured)
-    columns = rows
-    if len(found) > 1:
-        columns = Tokens(open_source(found[1]), "features", measured=folder.columns.measured)
-    for tokens, count in ((rows, shape[0]), (columns, shape[1])):
-        if tokens.count != count:
+    if folder.manifest["checksum"] != manifest:
+        raise InputError(f"run: {path!r} is not what it was when its tiles were given out")
+    return open_work(folder, json.loads(sources), matcher, workers)
+
+
+def open_work(
+    folder: GramFolder, sources: Sequence[Source], matcher: Matcher, workers: int
+) -> Work:
+    """Open the features of a run that another process has measured.
+
+    Raises
+    ------
+    InputError
+        If they are not there, or not as many as they were. What they hold is checked when they are
+        read.
+    """
+    tokens = [
+        Tokens(open_source(source), "features", measured=side.measured)
+        for source, side in zip(sources, (folder.rows, folder.columns), strict=False)
+    ]
+    rows, columns = tokens[0], tokens[-1]
+    for found, side in ((rows, folder.rows), (columns, folder.columns)):
+        if found.count != side.count or found.channels != folder.manifest["channels"]:
             raise InputError(
-                f"features: expected the {count} images that the run {path!r} was made from; "
-                f"there are {tokens.count}"
+                f"features: expected {side.count} images of {folder.manifest['channels']} "
+                f"channels, as the run {str(folder.path)!r} was laid out for; there are "
+                f"{found.count} of {found.channels}"
             )
     return Work(folder, rows, columns, matcher, workers, check=True)
 
@@ -154,41 +197,54 @@ class _Here:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self._stopped = threading.Event()
 
     def __call__(self, tile: TileIndex) -> None:
-        self._work.fill([tile], lambda _: None)
+        self._work.fill([tile], self._advance)
+
+    def stop(self) -> None:
+        """End what is being computed."""
+        self._stopped.set()
+
+    def _advance(self, _: int) -> None:
+        if self._stopped.is_set():
+            raise SemrsmError("the call that this tile was computed for has ended")
 
 
-def _check_one_thread(work: Work) -> None:
-    if work.workers != 1:
-        raise InputError(
-            f"workers: expected 1 with an executor, whose own threads share the tiles; got "
-            f"{work.workers}"
-        )
+def _workers_of(executor: Executor) -> int:
+    return int(getattr(executor, "_max_workers", 8))
 
 
 def _on_futures(
     executor: Executor,
-    tasks: Iterator[Callable[..., Any]],
-    arguments: Iterator[tuple[TileIndex, tuple[Any, ...]]],
+    task: Callable[..., None],
+    arguments: Sequence[tuple[Any, ...]],
     folder: GramFolder,
     advance: Callable[[int], object],
+    stop: Callable[[], object],
 ) -> None:
-    ahead = AHEAD * int(getattr(executor, "_max_workers", 8))
-    pending: dict[Future[Any], TileIndex] = {}
+    """Submit tasks, the last argument of each being its tile, a few ahead of what is computed."""
+    ahead = AHEAD * _workers_of(executor)
+    waiting = iter(arguments)
+    pending: dict[Future[None], TileIndex] = {}
     try:
         while True:
-            for task, (tile, given) in itertools.islice(
-                zip(tasks, arguments, strict=False), ahead - len(pending)
-            ):
-                pending[executor.submit(task, *given)] = tile
+            for given in itertools.islice(waiting, ahead - len(pending)):
+                pending[executor.submit(task, *given)] = given[-1]
             if not pending:
                 return
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
+                tile = pending.pop(future)
                 future.result()
-                advance(folder.tiling.pairs(pending.pop(future)))
+                advance(folder.tiling.pairs(tile))
+    except BrokenExecutor as error:  # it ends, with all of its tasks: nothing to wait for
+        raise SemrsmError(
+            "executor: a worker process died (out of memory, or killed); what had been written is "
+            "there, and the same call goes on from it with a new executor"
+        ) from error
     except BaseException:
+        stop()
         for future in pending:
             future.cancel()
         wait(pending)  # what has begun writes its tile: nobody writes after the call has ended
@@ -201,7 +257,7 @@ def _on_dask(
     folder: GramFolder,
     advance: Callable[[int], object],
 ) -> None:
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     run = uuid.uuid4().hex[:8]
     futures = {
@@ -220,6 +276,12 @@ def _on_dask(
             future.result()
             advance(folder.tiling.pairs(futures[future]))
             future.release()
-    except BaseException:
+    except BaseException as error:
         client.cancel(list(futures))
+        if isinstance(error, KilledWorker):
+            raise SemrsmError(
+                "executor: a tile was lost with several workers one after the other, which may "
+                "have too little memory; what had been written is there, and the same call goes on "
+                "from it"
+            ) from error
         raise

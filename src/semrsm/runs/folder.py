@@ -11,7 +11,9 @@
       tiles/<i>-<j>.json    appears when tile (i, j) is complete: its shape and checksum
 
 A chunk is written aside and renamed, and its marker after it. What was interrupted has no marker,
-what was damaged has another checksum, and both are computed again.
+what was damaged has another checksum, and both are computed again. The manifest holds a checksum
+of itself and of the arrays of the images; it is written last, and until then a run that is growing
+is still what it was.
 """
 
 from __future__ import annotations
@@ -22,16 +24,15 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._files import replacing
 from ..errors import InputError, SemrsmError, require
 from ..tokens import DIGEST, Measured, Tokens
 from .tiling import Tiling
@@ -45,9 +46,39 @@ FORMAT = "semrsm.run.gram/1"
 
 VALUE, UPPER_BOUND = 0, 1
 
+#: What must be the same where tiles are to lie in one Gram, besides the images; with what it is
+#: called.
+FINGERPRINT = {
+    "semrsm": "the version of semrsm",
+    "matcher": "the matcher",
+    "dtype": "the dtype",
+    "channels": "the number of channels",
+    "is_symmetric": "whether rows and columns are the same images",
+}
+
+#: What Zarr and JSON raise where a file is missing or is not what it should be.
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError)
+
 
 class DamagedTileError(SemrsmError):
     """A tile on disk is not what was written there."""
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What is said of a tile when it is complete.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        How much of it is there: less than all where the run has grown since.
+    largest_gap : float
+    checksum : str
+    """
+
+    shape: tuple[int, int]
+    largest_gap: float
+    checksum: str
 
 
 class GramFolder:
@@ -63,60 +94,71 @@ class GramFolder:
     path : Path
     manifest : dict
         What was matched with what.
+    rows, columns : Side
+        What is known of the images; the same object for one set of images.
     tiling : Tiling
 
     Raises
     ------
     InputError
-        If the folder is not one that :meth:`create` made.
+        If the folder is not one that :meth:`create` made, or its manifest is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
         try:
-            self._group = zarr.open_group(self.path, mode="r+")
-            self.manifest: dict[str, Any] = dict(self._group.attrs["semrsm"])
-            if self.manifest["format"] != FORMAT:
+            group = zarr.open_group(self.path, mode="r")
+            manifest: dict[str, Any] = dict(group.attrs["semrsm"])
+            if manifest["format"] != FORMAT:
                 raise KeyError("format")
-            self._gram = self._group["gram"]
-            _, rows, columns = self._gram.shape
-            self.tiling = Tiling(
-                rows, columns, int(self.manifest["tile"]), bool(self.manifest["is_symmetric"])
+            seal, is_symmetric = manifest["checksum"], bool(manifest["is_symmetric"])
+            rows = _stored_side(group, manifest, "row")
+            columns = rows if is_symmetric else _stored_side(group, manifest, "column")
+            chunks = tuple(group["gram"].chunks)
+        except UNREADABLE as error:
+            raise InputError(
+                f"run: {str(path)!r} holds no Gram of a run, or what describes it is damaged"
+            ) from error
+        if seal != _seal(manifest, rows, columns) or chunks[1:] != (manifest["tile"],) * 2:
+            raise InputError(
+                f"run: what describes the Gram in {str(path)!r} is damaged (its checksum differs)"
             )
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise InputError(f"run: {str(path)!r} holds no Gram of a run") from error
+        self._hold(manifest, rows, columns)
+
+    def _hold(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
+        self.manifest = dict(manifest)
+        self.rows, self.columns = rows, columns
+        self.tiling = Tiling(
+            rows.count, columns.count, int(manifest["tile"]), bool(manifest["is_symmetric"])
+        )
+        self._checked: set[tuple[int, int]] = set()
 
     @classmethod
     def create(cls, path: Path, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
         """Make the folder of a Gram without tiles; where one has appeared meanwhile, it stays."""
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-        try:
-            group = zarr.create_group(aside, zarr_format=3)
+        with _made_aside(path) as aside:
+            group = zarr.create_group(
+                aside, zarr_format=3, attributes={"semrsm": _sealed(manifest, rows, columns)}
+            )
             side = int(manifest["tile"])
             group.create_array(
                 "gram",
                 shape=(2, rows.count, columns.count),
                 chunks=(2, side, side),
-                dtype="float64",
-                # Full-precision numbers hardly compress; the checksum tells a damaged file.
-                compressors=[zarr.codecs.Crc32cCodec()],
+                dtype="<f8",
+                # Full-precision numbers hardly compress.
+                compressors=None,
                 fill_value=float("nan"),
                 dimension_names=("value, upper bound", "row", "column"),
             )
             for name, data in _arrays(rows, columns, manifest["is_symmetric"]).items():
                 group.create_array(name, data=data, compressors=None)
-            group.attrs["semrsm"] = dict(manifest)
             (aside / "tiles").mkdir()
-            aside.chmod(0o755)
-            with contextlib.suppress(OSError):  # somebody else was faster: theirs is as good
-                aside.rename(path)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
 
-    def grow(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
+    def resize(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
         """Make room for more images; what is there stays.
 
         Raises
@@ -124,57 +166,46 @@ class GramFolder:
         InputError
             If another process writes tiles: it would write them without the new images.
         """
-        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
-            self._gram.resize((2, rows.count, columns.count))
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        with self._alone():
+            group = zarr.open_group(self.path, mode="r+")
+            group["gram"].resize((2, rows.count, columns.count))
             for name, data in _arrays(rows, columns, self.tiling.is_symmetric).items():
-                array = self._group[name]
-                old = array.shape[0]
+                array = group[name]
                 array.resize(data.shape)
-                array[old:] = data[old:]
-            # Last: until then the folder says that it is smaller than it is, which does no harm.
-            self._group.attrs["semrsm"] = dict(manifest)
-        self.tiling = Tiling(rows.count, columns.count, self.tiling.side, self.tiling.is_symmetric)
-        self.manifest = dict(manifest)
-        for name in ("rows", "columns"):
-            self.__dict__.pop(name, None)
+                array[:] = data
+            _keep(self.path, *_arrays(rows, columns, self.tiling.is_symmetric))
+            self.record(manifest, rows, columns)
 
-    def writing(self) -> contextlib.AbstractContextManager[None]:
+    def record(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
+        """Replace the manifest, in one step."""
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        sealed = _sealed(manifest, rows, columns)
+        zarr.open_group(self.path, mode="r+").attrs.put({"semrsm": sealed})
+        _keep(self.path)
+        self._hold(sealed, rows, columns)
+
+    def has_room(self) -> bool:
+        """Whether the array is of the size of the run, and no growth of it was interrupted."""
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        shape = zarr.open_array(self.path / "gram", mode="r").shape
+        return tuple(shape) == (2, self.tiling.rows, self.tiling.columns)
+
+    def writing(self) -> contextlib.AbstractContextManager[bool]:
         """Keep the size as it is while tiles are written; any number of processes may."""
-        return self._locked(fcntl.LOCK_SH)
+        return locked(self.path, fcntl.LOCK_SH)
 
     @contextlib.contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
-        """Hold the lock of the folder, which ends with its process."""
-        with open(self.path / ".lock", "a") as file:
+    def _alone(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, how)
+                stack.enter_context(locked(self.path, fcntl.LOCK_EX | fcntl.LOCK_NB))
             except BlockingIOError as error:
                 raise InputError(
                     f"run: {str(self.path)!r} is being written by another process; it can grow "
                     "when that has ended"
                 ) from error
-            except OSError as error:  # some cluster file systems have no locks
-                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                    raise
             yield
-
-    @cached_property
-    def rows(self) -> Side:
-        """What the manifest knows of the row images."""
-        return self._side("row")
-
-    @cached_property
-    def columns(self) -> Side:
-        """What the manifest knows of the column images; the row images of one set."""
-        return self.rows if self.tiling.is_symmetric else self._side("column")
-
-    def _side(self, name: str) -> Side:
-        return Side(
-            ids=tuple(self.manifest[f"{name}_ids"]),
-            squared_norms=self._group[f"{name}_squared_norms"][:],
-            exponents=self._group[f"{name}_exponents"][:],
-            digests=self._group[f"{name}_digests"][:],
-        )
 
     # Tiles
 
@@ -182,90 +213,283 @@ class GramFolder:
         """Return the file that says that a tile is complete."""
         return self.path / "tiles" / f"{tile[0]}-{tile[1]}.json"
 
-    def finished(self, tile: tuple[int, int]) -> tuple[int, int] | None:
-        """Return the shape of what is complete of a tile, smaller than it where the run grew."""
-        found = self._read_marker(tile)
-        return None if found is None else (found["shape"][0], found["shape"][1])
+    def chunk(self, tile: tuple[int, int]) -> Path:
+        """Return the file of a tile."""
+        return self.path / "gram" / "c" / "0" / str(tile[0]) / str(tile[1])
 
-    def is_complete(self, tile: tuple[int, int]) -> bool:
-        """Whether all of a tile is there."""
-        return self.finished(tile) == _shape(self.tiling.place(tile))
+    def marked(self, tile: tuple[int, int]) -> Marker | None:
+        """Return what is said of a tile; None where nothing of it is complete.
 
-    def gap(self, tile: tuple[int, int]) -> float:
-        """Return the largest relative gap of a complete tile."""
-        found = self._read_marker(tile)
-        return float("nan") if found is None else float(found["largest_gap"])
-
-    def _read_marker(self, tile: tuple[int, int]) -> dict[str, Any] | None:
+        Raises
+        ------
+        DamagedTileError
+            If that cannot be read.
+        """
         try:
-            found: dict[str, Any] = json.loads(self.marker(tile).read_text(encoding="utf-8"))
-            if len(found["shape"]) != 2 or not isinstance(found["checksum"], str):
-                raise ValueError("not a marker")
+            found = json.loads(self.marker(tile).read_text(encoding="utf-8"))
+            height, width = found["shape"]
+            marker = Marker((height, width), float(found["largest_gap"]), str(found["checksum"]))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):  # a torn or damaged marker marks nothing
+        except UNREADABLE as error:
+            raise self._damaged(tile, "its marker cannot be read") from error
+        if not all(type(n) is int and 0 < n <= self.tiling.side for n in marker.shape):
+            raise self._damaged(tile, "its marker is not one")
+        return marker
+
+    def complete(self, tile: tuple[int, int]) -> Marker | None:
+        """Return what is said of a tile where all of it is there, by its marker; else None."""
+        try:
+            found = self.marked(tile)
+        except DamagedTileError:
             return None
-        return found
+        rows, columns = self.tiling.place(tile)
+        if found is None or found.shape[0] < rows.stop - rows.start:
+            return None
+        return None if found.shape[1] < columns.stop - columns.start else found
 
     def read_tile(self, tile: tuple[int, int]) -> Array:
-        """Read V and the bounds of a complete tile, shape (2, n, m), and check them.
+        """Read V and the bounds of what is complete of a tile, shape (2, n, m), and check them.
 
         Raises
         ------
         DamagedTileError
             If they are not what was written, or cannot be read.
         """
-        marker = self._read_marker(tile)
+        marker = self.marked(tile)
         if marker is None:
-            raise DamagedTileError(f"{self.path}: tile {tile} is not complete")
+            raise self._damaged(tile, "it is not complete")
+        height, width = marker.shape
         rows, columns = self.tiling.place(tile)
-        height, width = marker["shape"]
-        try:
-            found: Array = self._gram[
-                :,
-                rows.start : rows.start + height,
-                columns.start : columns.start + width,
-            ]
-        except Exception as error:
-            raise DamagedTileError(f"{self.path}: tile {tile} cannot be read: {error}") from error
-        if _checksum(found) != marker["checksum"]:
-            raise DamagedTileError(f"{self.path}: tile {tile} is damaged (its checksum differs)")
+        if height > rows.stop - rows.start or width > columns.stop - columns.start:
+            now = GramFolder(self.path)
+            if now.tiling == self.tiling:
+                raise self._damaged(tile, "its marker is not one")
+            return now.read_tile(tile)  # which knows the images that have been added since
+        found = self._load(tile)[:, :height, :width]
+        if self._checksum(tile, found, marker.largest_gap) != marker.checksum:
+            raise self._damaged(tile, "its checksum differs")
         return found
 
     def write_tile(self, tile: tuple[int, int], content: Array, largest_gap: float) -> None:
         """Write V and the bounds of a tile, (2, n, m), and then its marker."""
-        rows, columns = self.tiling.place(tile)
+        side, shape = self.tiling.side, content.shape[1:]
+        whole = np.ascontiguousarray(content, dtype="<f8")
+        if shape != (side, side):
+            whole = np.full((2, side, side), np.nan, dtype="<f8")
+            whole[:, : shape[0], : shape[1]] = content
+        said = {
+            "shape": list(shape),
+            "largest_gap": largest_gap,
+            "checksum": self._checksum(tile, content, largest_gap),
+        }
         # An old marker stays meanwhile: it is that of the same content, or of the part of it that
         # was there before the run grew. Somebody else who writes the tile writes the same bytes.
-        self._gram[:, rows, columns] = content
-        text = json.dumps(
-            {
-                "shape": list(content.shape[1:]),
-                "checksum": _checksum(content),
-                "largest_gap": largest_gap,
-            }
-        )
-        with replacing(self.marker(tile)) as aside:
-            aside.write_text(text + "\n", encoding="utf-8")
+        self.chunk(tile).parent.mkdir(parents=True, exist_ok=True)
+        _write(self.chunk(tile), whole)
+        _write(self.marker(tile), (json.dumps(said) + "\n").encode())
 
     def discard(self, tile: tuple[int, int]) -> None:
-        """Take back a tile: its marker and its chunk."""
-        self.marker(tile).unlink(missing_ok=True)
-        self.chunk(tile).unlink(missing_ok=True)
+        """Say no more that a tile is complete.
 
-    def chunk(self, tile: tuple[int, int]) -> Path:
-        """Return the file of a tile."""
-        return self.path / "gram" / "c" / "0" / str(tile[0]) / str(tile[1])
+        Its chunk stays until it is replaced: if somebody else has just done so, their marker must
+        not be left without it.
+        """
+        self.marker(tile).unlink(missing_ok=True)
 
     def read(self, rows: slice, columns: slice, quantity: int = VALUE) -> Array:
-        """Read a part of V or of the bounds as it lies; NaN where no tile is."""
-        found: Array = self._gram[quantity, rows, columns]
+        """Read a part of V or of the bounds.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            From where to where, without negative numbers.
+        quantity : int
+            ``VALUE`` or ``UPPER_BOUND``.
+
+        Raises
+        ------
+        DamagedTileError
+            If a tile is missing or damaged.
+        """
+        found = np.empty((rows.stop - rows.start, columns.stop - columns.start))
+        for i, down, from_row in _crossed(rows, self.tiling.side):
+            for j, across, from_column in _crossed(columns, self.tiling.side):
+                # Of one set of images only tiles on and above the diagonal are there.
+                mirrored = self.tiling.is_symmetric and i > j
+                tile = self._seen((j, i) if mirrored else (i, j))[quantity]
+                found[down, across] = (tile.T if mirrored else tile)[from_row, from_column]
         return found
 
+    def _seen(self, tile: tuple[int, int]) -> Array:
+        """Read a tile, and check it the first time."""
+        if tile in self._checked:
+            return self._load(tile)
+        found = self.read_tile(tile)
+        self._checked.add(tile)
+        return found
+
+    def _load(self, tile: tuple[int, int]) -> Array:
+        side = self.tiling.side
+        try:
+            data = self.chunk(tile).read_bytes()
+        except OSError as error:
+            raise self._damaged(tile, f"it cannot be read: {error.strerror}") from error
+        if len(data) != 2 * side * side * 8:
+            raise self._damaged(tile, "its file is of another size")
+        return np.frombuffer(data, dtype="<f8").reshape(2, side, side)
+
+    def _checksum(self, tile: tuple[int, int], content: Array, largest_gap: float) -> str:
+        """Return a digest of a tile and of what it belongs to: no other tile has the same."""
+        rows, columns = self.tiling.place(tile)
+        _, height, width = content.shape
+        about = [self.manifest[key] for key in FINGERPRINT]
+        digest = blake2b(digest_size=DIGEST)
+        digest.update(json.dumps([*about, tile, [height, width], largest_gap]).encode())
+        digest.update(self.rows.digests[rows.start : rows.start + height].tobytes())
+        digest.update(self.columns.digests[columns.start : columns.start + width].tobytes())
+        digest.update(np.ascontiguousarray(content, dtype="<f8").data)
+        return digest.hexdigest()
+
+    def _damaged(self, tile: tuple[int, int], why: str) -> DamagedTileError:
+        return DamagedTileError(
+            f"run: tile {tile[0]}-{tile[1]} in {str(self.path)!r} is damaged ({why}); the call or "
+            "command that made the run computes it again"
+        )
+
     def clean(self) -> None:
-        """Delete what interrupted writers have left beside the files of a complete run."""
-        for left in [*self.path.rglob("*.partial"), *(self.path / "tiles").glob(".*")]:
-            left.unlink(missing_ok=True)
+        """Delete what interrupted writers have left, unless somebody is writing."""
+        with (
+            contextlib.suppress(BlockingIOError),  # whoever ends last cleans
+            locked(self.path, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone,
+        ):
+            if alone:
+                for pattern in ("gram/**/.*", "tiles/.*", "**/*.partial"):
+                    for left in self.path.glob(pattern):
+                        left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, how: int) -> Iterator[bool]:
+    """Hold the lock of a folder, which ends with its process.
+
+    Parameters
+    ----------
+    folder : Path
+        It exists.
+    how : int
+        As for :func:`fcntl.flock`.
+
+    Yields
+    ------
+    bool
+        Whether it is held: some cluster file systems have no locks.
+
+    Raises
+    ------
+    BlockingIOError
+        If somebody else holds it and `how` says not to wait.
+    """
+    with open(folder / ".lock", "a") as file:
+        held = True
+        try:
+            fcntl.flock(file, how)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            held = False
+        try:
+            yield held
+        finally:
+            if held:  # not only by closing: processes that were forked meanwhile have it open too
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def create_run_folder(path: Path, facts: Mapping[str, Any]) -> None:
+    """Make the folder of a run, with its attributes; where one has appeared meanwhile, it stays."""
+    zarr = require("zarr", extra="scale", purpose="Runs on disk")
+    with _made_aside(path) as aside:
+        zarr.create_group(aside, zarr_format=3, attributes={"semrsm": dict(facts)})
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what was interrupted while the folder `path` was made."""
+    for left in path.parent.glob(f".{path.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _made_aside(path: Path) -> Iterator[Path]:
+    """Make a folder aside, and rename it unless somebody else was faster: theirs is as good."""
+    aside = _beside(path)
+    aside.mkdir()
+    try:
+        yield aside
+        for file in aside.rglob("*"):
+            _flush(file)
+        try:
+            aside.rename(path)
+        except OSError:
+            if not (path / "zarr.json").exists():
+                raise
+        _flush(path.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _keep(group: Path, *arrays: str) -> None:
+    """Have what describes a run on the disk before anything relies on it, in case power fails."""
+    for folder in (group, group / "gram", *(group / name for name in arrays)):
+        for file in [*folder.glob("zarr.json"), *folder.glob("c/**/*")]:
+            if folder.name != "gram" or file.name == "zarr.json":
+                _flush(file)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(path: Path, data: Any) -> None:
+    try:
+        with _replacing(path) as aside:
+            aside.write_bytes(data)
+    except OSError as error:
+        if error.filename is None:  # as where the disk is full
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`, and rename it to `path` when the block succeeds.
+
+    Without a look at the umask, which can only be had by changing it: other threads write too.
+    """
+    aside = _beside(path)
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+
+
+def _crossed(part: slice, side: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield the tiles that a part crosses: which, where in the part, and from where in the tile."""
+    for i in range(part.start // side, -(-part.stop // side) if part.stop > part.start else 0):
+        first, last = max(part.start, i * side), min(part.stop, (i + 1) * side)
+        yield (
+            i,
+            slice(first - part.start, last - part.start),
+            slice(first - i * side, last - i * side),
+        )
 
 
 class Side:
@@ -309,6 +533,8 @@ class Side:
     def differs(self, other: Side) -> str | None:
         """Say in which image another side, of as many images or more, differs; None if in none."""
         count = self.count
+        if other.count < count:
+            return f"there were {count} images, and there are {other.count}"
         if self.ids != other.ids[:count]:
             i = next(n for n in range(count) if self.ids[n] != other.ids[n])
             return f"image {i} is {other.ids[i]!r}, and was {self.ids[i]!r}"
@@ -344,13 +570,31 @@ def _arrays(rows: Side, columns: Side, is_symmetric: bool) -> dict[str, NDArray[
     }
 
 
-def _shape(place: tuple[slice, slice]) -> tuple[int, int]:
-    rows, columns = place
-    return rows.stop - rows.start, columns.stop - columns.start
+def _stored_side(group: Any, manifest: Mapping[str, Any], name: str) -> Side:
+    ids = tuple(manifest[f"{name}_ids"])
+    count = len(ids)  # the arrays may be longer already, where a growth was interrupted
+    side = Side(
+        ids=ids,
+        squared_norms=group[f"{name}_squared_norms"][:count],
+        exponents=group[f"{name}_exponents"][:count],
+        digests=group[f"{name}_digests"][:count],
+    )
+    if not len(side.squared_norms) == len(side.exponents) == len(side.digests) == count:
+        raise ValueError(f"{name}: arrays of another length")
+    return side
 
 
-def _checksum(content: Array) -> str:
-    return blake2b(np.ascontiguousarray(content).data, digest_size=DIGEST).hexdigest()
+def _seal(manifest: Mapping[str, Any], rows: Side, columns: Side) -> str:
+    """Return the checksum of a manifest and of the arrays beside it."""
+    facts = {key: value for key, value in manifest.items() if key != "checksum"}
+    digest = blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=DIGEST)
+    for array in _arrays(rows, columns, is_symmetric=False).values():
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _sealed(manifest: Mapping[str, Any], rows: Side, columns: Side) -> dict[str, Any]:
+    return {**manifest, "checksum": _seal(manifest, rows, columns)}
 
 
 def free_bytes(path: Path) -> int:

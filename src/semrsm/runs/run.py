@@ -6,6 +6,7 @@ matcher or another version: the manifest of each Gram says what it is made of.
 
 from __future__ import annotations
 
+import fcntl
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -22,11 +23,22 @@ from ..plan import format_bytes, memory_budget
 from ..results import file_names
 from ..tokens import Tokens, image_ids
 from .compute import Work, choose_side, sides_of
-from .executors import fill_on
+from .executors import check_executor, fill_on, open_work
+from .folder import (
+    FINGERPRINT,
+    UNREADABLE,
+    DamagedTileError,
+    GramFolder,
+    Side,
+    create_run_folder,
+    free_bytes,
+    locked,
+    remove_unfinished,
+)
 from .folder import FORMAT as GRAM_FORMAT
-from .folder import DamagedTileError, GramFolder, Side, free_bytes
-from .sources import open_source, source_of
+from .sources import source_of
 from .stored import StoredGram
+from .tiling import Tiling
 
 FORMAT = "semrsm.run/1"
 
@@ -76,7 +88,9 @@ class Run(Mapping[tuple[str, str], StoredGram]):
             self._places = {
                 (gram["layer"], gram["matcher"]): path / gram["path"] for gram in facts["grams"]
             }
-        except (KeyError, TypeError, ValueError, OSError) as error:
+            if any(".." in place.relative_to(path).parts for place in self._places.values()):
+                raise ValueError("a Gram outside of the run")
+        except UNREADABLE as error:
             raise InputError(
                 f"run: expected a folder that a run was written to; {str(path)!r} is not one"
             ) from error
@@ -93,7 +107,7 @@ class Run(Mapping[tuple[str, str], StoredGram]):
         """
         if key not in self._places:
             names = [f"{layer}, {matcher}" for layer, matcher in self._places]
-            near = did_you_mean(", ".join(map(str, key)), names)
+            near = did_you_mean(", ".join(key) if isinstance(key, tuple) else str(key), names)
             raise KeyError(f"no Gram {key!r}; there are {'; '.join(names)}.{near}")
         found = self.progress(key)
         if found.tiles < found.all_tiles:
@@ -103,6 +117,10 @@ class Run(Mapping[tuple[str, str], StoredGram]):
                 "began it goes on with it"
             )
         return StoredGram(self.folder(key))
+
+    def __contains__(self, key: object) -> bool:
+        """Whether the run has such a layer and matcher, complete or not."""
+        return key in self._places
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._places)
@@ -150,10 +168,10 @@ class Run(Mapping[tuple[str, str], StoredGram]):
                 count = folder.tiling.pairs(tile)
                 all_tiles += 1
                 all_pairs += count
-                if folder.is_complete(tile):
+                if marker := folder.complete(tile):
                     tiles += 1
                     pairs += count
-                    gaps.append(folder.gap(tile))
+                    gaps.append(marker.largest_gap)
                     times.append((folder.marker(tile).stat().st_mtime, count))
         return RunProgress(
             tiles=tiles,
@@ -235,7 +253,8 @@ def compute_run(
         Names of the images; by default those that `features` and `others` bring, or their indices.
     workers, memory
         As for :func:`semrsm.gram`; the budget is for all that the call allocates, the results not
-        among it, since they lie on disk. With an executor, workers are its own.
+        among it, since they lie on disk. With an executor, workers are its own, and the budget is
+        for each of its processes.
     progress : callable, optional
         Called as ``progress(done, total)`` in pairs; what was there counts as done.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
@@ -265,8 +284,17 @@ def compute_run(
     """
     chosen = [resolve_matcher(matcher) for matcher in matchers]
     names = [matcher.name for matcher in chosen]
+    for matcher in chosen:
+        if type(matcher).__repr__ is object.__repr__:
+            raise InputError(
+                f"matchers: expected matchers whose repr tells their options, by which a run knows "
+                f"them again; that of {type(matcher).__name__} does not (a dataclass has one)"
+            )
     if not chosen or len(set(names)) < len(names):
         raise InputError(f"matchers: expected one or more different ones; got {list(matchers)}")
+    for name, given in (("features", features), ("others", others)):
+        if not isinstance(given, Mapping) and not (given is None and name == "others"):
+            raise InputError(f"{name}: expected arrays by layer; got {type(given).__name__}")
     if not features:
         raise InputError("features: expected at least one layer; got none")
     if others is not None and (missing := sorted(set(features) - set(others))):
@@ -281,6 +309,12 @@ def compute_run(
             f"out: expected a folder inside an existing one; {str(target.parent)!r} is not one"
         )
     places = _places(target, list(features), chosen)
+    sources = {
+        layer: _sources(x, None if others is None else others[layer])
+        for layer, x in features.items()
+    }
+    on_disk = all(found is not None for found in sources.values())
+    at_once = check_executor(executor, threads, on_disk=on_disk)
 
     jobs: list[_Job] = []
     for layer, x in features.items():
@@ -293,19 +327,16 @@ def compute_run(
         elif column_ids is not None:
             raise InputError("column_ids: expected None, since there are no others")
         sides = sides_of(rows, columns, row_ids, other_ids)
-        sources = _sources(x, None if others is None else others[layer])
         for matcher in chosen:
             check_comparable(
                 rows, rows if columns is None else columns, matcher, "features", "others"
             )
-            jobs.append(
-                _Job(places[layer, matcher.name], layer, matcher, rows, columns, sides, sources)
-            )
+            place = places[layer, matcher.name]
+            jobs.append(_Job(place, layer, matcher, rows, columns, sides, sources[layer]))
     for job in jobs:
-        job.check(threads, budget)
+        job.check(threads, budget, at_once)
     _check_disk(target, jobs)
-    _publish(target, jobs)
-    folders = [job.open() for job in jobs]
+    folders = _lay_out(target, jobs)
     run = Run(target)
     if not fill:
         return run
@@ -313,21 +344,17 @@ def compute_run(
     total = sum(folder.tiling.pairs(tile) for folder in folders for tile in folder.tiling)
     count = _Count(progress, total)
     for job, folder in zip(jobs, folders, strict=True):
-        missing_tiles = _missing(folder, count)
-        work = Work(
-            folder,
-            job.rows,
-            job.rows if job.columns is None else job.columns,
-            job.matcher,
-            threads,
-            check=False,
-        )
+        columns = job.rows if job.columns is None else job.columns
+        # Arrays on disk may change while the work takes hours.
+        check = job.sources is not None
+        work = Work(folder, job.rows, columns, job.matcher, threads, check)
         with folder.writing():
+            tiles = _missing(folder, count)
             if executor is None:
-                work.fill(missing_tiles, count.add)
+                work.fill(tiles, count.add)
             else:
-                fill_on(executor, work, missing_tiles, job.sources, count.add)
-            folder.clean()
+                fill_on(executor, work, tiles, job.sources, count.add)
+        folder.clean()
     count.finish()
     return run
 
@@ -367,40 +394,47 @@ def fill_share(
         If there is no run, the features are not where they were or have changed, or rank is not
         below world.
     """
+    if world < 1:
+        raise InputError(f"world: expected the number of workers, at least 1; got {world}")
     if not 0 <= rank < world:
         raise InputError(f"rank: expected a number from 0 to {world - 1}; got {rank}")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
     run = open_run(path)
     threads = worker_count(workers)
     shares = []
     for key in run:
         folder = run.folder(key)
-        sources = folder.manifest["sources"]
-        if sources is not None and features is not None:
-            sources = [{**source, "path": str(features)} for source in sources]
-        if sources is None:
-            raise InputError(
-                f"run: {str(path)!r} was made from features in memory, which no other process "
-                "can open"
-            )
-        shares.append((folder, sources, list(folder.tiling)[rank::world]))
-    count = _Count(progress, sum(f.tiling.pairs(t) for f, _, tiles in shares for t in tiles))
-    for folder, sources, tiles in shares:
-        rows = Tokens(open_source(sources[0]), "features", measured=folder.rows.measured)
-        columns = rows
-        if len(sources) > 1:
-            columns = Tokens(open_source(sources[1]), "features", measured=folder.columns.measured)
-        for tokens, side in ((rows, folder.rows), (columns, folder.columns)):
-            if tokens.count != side.count:
-                raise InputError(
-                    f"features: expected {side.count} images, as the run {str(path)!r} was laid "
-                    f"out for; there are {tokens.count}"
-                )
-        matcher = _matcher_of(folder.manifest)
-        with folder.writing():
-            missing = _missing(folder, count, tiles)
-            Work(folder, rows, columns, matcher, threads, check=True).fill(missing, count.add)
+        sources = _moved(folder, features)
+        work = open_work(folder, sources, _matcher_of(folder.manifest), threads)
+        shares.append((work, list(folder.tiling)[rank::world]))
+    count = _Count(
+        progress, sum(work.folder.tiling.pairs(tile) for work, tiles in shares for tile in tiles)
+    )
+    for work, tiles in shares:
+        with work.folder.writing():
+            work.fill(_missing(work.folder, count, tiles), count.add)
+        work.folder.clean()
     count.finish()
     return run.progress()
+
+
+def _moved(folder: GramFolder, features: str | Path | None) -> list[dict[str, str]]:
+    """Return where this machine has the features of a run."""
+    sources: list[dict[str, str]] | None = folder.manifest["sources"]
+    if sources is None:
+        raise InputError(
+            f"run: {str(folder.path)!r} was made from features in memory, which no other process "
+            "can open"
+        )
+    if features is None:
+        return sources
+    if len({source["path"] for source in sources}) > 1:
+        raise InputError(
+            f"features: expected None, since the run {str(folder.path)!r} is of two stores, which "
+            "must be where they were"
+        )
+    return [{**source, "path": str(features)} for source in sources]
 
 
 def merge_runs(into: str | Path, *others: str | Path) -> Run:
@@ -453,9 +487,10 @@ def merge_runs(into: str | Path, *others: str | Path) -> Run:
             damaged = []
             with own.writing():
                 for tile in own.tiling:
-                    if not own.is_complete(tile) and other.is_complete(tile):
+                    marker = None if own.complete(tile) else other.complete(tile)
+                    if marker is not None:
                         try:
-                            own.write_tile(tile, other.read_tile(tile), other.gap(tile))
+                            own.write_tile(tile, other.read_tile(tile), marker.largest_gap)
                         except DamagedTileError:
                             damaged.append(tile)
             if damaged:
@@ -478,10 +513,19 @@ class _Job:
     sources: list[dict[str, str]] | None
     manifest: dict[str, Any] | None = None
 
-    def check(self, workers: int, memory: int) -> None:
+    def check(self, workers: int, memory: int, at_once: int) -> None:
         """Find out what is to be done, and refuse what cannot be, before anything is written."""
+        folder = GramFolder(self.path) if self.path.exists() else None
         other = self.rows if self.columns is None else self.columns
-        side, _ = choose_side(self.rows, other, self.matcher, workers=workers, memory=memory)
+        side, _ = choose_side(
+            self.rows,
+            other,
+            self.matcher,
+            workers=workers,
+            memory=memory,
+            at_once=at_once,
+            given=None if folder is None else folder.tiling.side,
+        )
         dtype = np.promote_types(self.rows.dtype, other.dtype).name
         self.manifest = {
             "format": GRAM_FORMAT,
@@ -507,18 +551,19 @@ class _Job:
                 "layer": self.layer,
             },
         }
-        if not self.path.exists():
-            return
-        folder = GramFolder(self.path)
-        self.manifest["tile"] = folder.tiling.side
-        reason = _difference(folder.manifest, self.manifest)
-        sizes = [
-            ("rows", folder.rows, self.sides[0]),
-            ("columns", folder.columns, self.sides[1]),
-        ]
-        for name, old, new in sizes:
-            if reason is None and new.count < old.count:
-                reason = f"it has {old.count} images as {name}, and there are {new.count}"
+        if folder is not None:
+            self._compare(folder)
+
+    def _compare(self, folder: GramFolder) -> None:
+        """Refuse a folder of other features, another matcher or another version.
+
+        Raises
+        ------
+        InputError
+            If it is one; the message names what differs.
+        """
+        reason = _difference(folder.manifest, self._manifest)
+        for old, new in zip((folder.rows, folder.columns), self.sides, strict=True):
             reason = reason or old.differs(new)
         if reason is not None:
             raise InputError(
@@ -526,24 +571,37 @@ class _Job:
                 f"in {str(self.path)!r} {reason}"
             )
 
-    def open(self) -> GramFolder:
-        """Lay out the folder where there is none, and let it grow where there are new images."""
+    @property
+    def _manifest(self) -> dict[str, Any]:
         if self.manifest is None:
             raise SemrsmError("a job must be checked before it is opened")
+        return self.manifest
+
+    def open(self) -> GramFolder:
+        """Lay out the folder where there is none, and let it grow where there are new images."""
+        remove_unfinished(self.path)
         if not self.path.exists():
-            GramFolder.create(self.path, self.manifest, *self.sides)
+            GramFolder.create(self.path, self._manifest, *self.sides)
         folder = GramFolder(self.path)
+        self._compare(folder)  # again: somebody else may have made it meanwhile
+        manifest = {
+            **self._manifest,
+            "tile": folder.tiling.side,
+            "sources": self.sources or folder.manifest["sources"],
+        }
         shape = (self.sides[0].count, self.sides[1].count)
-        if (folder.tiling.rows, folder.tiling.columns) != shape:
-            folder.grow(self.manifest, *self.sides)
+        if (folder.tiling.rows, folder.tiling.columns) != shape or not folder.has_room():
+            folder.resize(manifest, *self.sides)
+        elif manifest["sources"] != folder.manifest["sources"]:
+            folder.record({**folder.manifest, "sources": self.sources}, folder.rows, folder.columns)
         return folder
 
     def missing_bytes(self) -> int:
         """Return about what the disk must still have room for."""
-        rows, columns = self.sides[0].count, self.sides[1].count
-        pairs = rows * columns if self.columns is not None else rows * (rows + 1) // 2
-        there = sum(f.stat().st_size for f in (self.path / "gram").rglob("*") if f.is_file())
-        return max(0, 16 * pairs - there)
+        side = int(self._manifest["tile"])
+        tiling = Tiling(self.sides[0].count, self.sides[1].count, side, self.columns is None)
+        there = sum(f.is_file() for f in (self.path / "gram" / "c").glob("*/*/*"))
+        return max(0, len(tiling) - there) * 16 * side * side
 
 
 class _Count:
@@ -569,13 +627,13 @@ def _missing(
     """Return the tiles that are to be computed; those that are there are checked first."""
     missing, damaged = [], []
     for tile in folder.tiling if tiles is None else tiles:
-        if folder.finished(tile) is not None:
-            try:
+        try:
+            if folder.marked(tile) is not None:
                 folder.read_tile(tile)
-            except DamagedTileError:
-                folder.discard(tile)
-                damaged.append(tile)
-        if folder.is_complete(tile):
+        except DamagedTileError:
+            folder.discard(tile)
+            damaged.append(tile)
+        if folder.complete(tile):
             count.add(folder.tiling.pairs(tile))
         else:
             missing.append(tile)
@@ -593,13 +651,7 @@ def _names(tiles: Sequence[tuple[int, int]]) -> str:
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     """Say what keeps tiles of two manifests from being mixed; None if nothing does."""
-    for key, what in (
-        ("semrsm", "the version of semrsm"),
-        ("matcher", "the matcher"),
-        ("dtype", "the dtype"),
-        ("channels", "the number of channels"),
-        ("is_symmetric", "whether rows and columns are the same images"),
-    ):
+    for key, what in FINGERPRINT.items():
         if old[key] != new[key]:
             return f"{what} was {old[key]}, and is {new[key]}"
     return None
@@ -661,21 +713,29 @@ def _places(
     }
 
 
-def _publish(target: Path, jobs: Sequence[_Job]) -> None:
-    """Write which Grams there are into the attributes of the run's folder."""
-    zarr = require("zarr", extra="scale", purpose="Runs on disk")
-    known = {}
-    if (target / "zarr.json").is_file():
-        known = dict(Run(target)._places)
-    entries = {**known, **{(job.layer, job.matcher.name): job.path for job in jobs}}
-    if list(entries) == list(known):
-        return
-    group = zarr.open_group(target, mode="a", zarr_format=3)
-    group.attrs["semrsm"] = {
+def _lay_out(target: Path, jobs: Sequence[_Job]) -> list[GramFolder]:
+    """Make or open the folders of all Grams, with nobody else doing so at the same time."""
+    # First what the run has, then the folders: one that is said to be there is made when it is not.
+    if not (target / "zarr.json").is_file():
+        create_run_folder(
+            target, _contents(target, {(j.layer, j.matcher.name): j.path for j in jobs})
+        )
+    with locked(target, fcntl.LOCK_EX):
+        known = Run(target)._places
+        entries = {**known, **{(job.layer, job.matcher.name): job.path for job in jobs}}
+        if list(entries) != list(known):
+            zarr = require("zarr", extra="scale", purpose="Runs on disk")
+            zarr.open_group(target, mode="r+").attrs.put({"semrsm": _contents(target, entries)})
+        return [job.open() for job in jobs]
+
+
+def _contents(target: Path, places: Mapping[tuple[str, str], Path]) -> dict[str, Any]:
+    """Return the attributes of the folder of a run: which Grams there are."""
+    return {
         "format": FORMAT,
         "grams": [
             {"layer": layer, "matcher": matcher, "path": path.relative_to(target).as_posix()}
-            for (layer, matcher), path in entries.items()
+            for (layer, matcher), path in places.items()
         ],
     }
 

@@ -21,17 +21,12 @@ def source_of(x: Any) -> dict[str, str] | None:
         is in memory only.
     """
     if isinstance(x, np.memmap):
-        path = Path(x.filename) if x.filename is not None else None
-        if path is not None and path.suffix == ".npy" and x.flags.c_contiguous:
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-            if mapped.shape == x.shape and mapped.offset == x.offset:
-                return {"path": str(path.resolve())}
-        return None
+        return _mapped_file(x)
     root = getattr(getattr(x, "store", None), "root", None)
     if root is not None and hasattr(x, "path"):  # zarr.Array on a LocalStore
         return {"path": str(Path(root).resolve()), "array": str(x.path)}
     file = getattr(getattr(x, "file", None), "filename", None)
-    if file is not None and hasattr(x, "name"):  # h5py.Dataset
+    if file is not None and hasattr(x, "name") and Path(file).is_file():  # h5py.Dataset
         return {"path": str(Path(file).resolve()), "array": str(x.name)}
     return None
 
@@ -42,18 +37,38 @@ def open_source(source: Mapping[str, str]) -> Any:
     Raises
     ------
     InputError
-        If it is not there.
+        If it is not there, or cannot be read.
     """
     path = Path(source["path"])
     if not path.exists():
         raise InputError(
             f"features: expected {str(path)!r}, which the run was made from; it is not there"
         )
-    if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    if path.is_dir():
-        zarr = require("zarr", extra="scale", purpose="Zarr stores")
-        group = zarr.open(path, mode="r")
-        return group[source["array"]] if source["array"] else group
-    h5py = require("h5py", extra="hdf5", purpose="HDF5 files")
-    return h5py.File(path, "r")[source["array"]]
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        if path.is_dir():
+            zarr = require("zarr", extra="scale", purpose="Zarr stores")
+            found = zarr.open(path, mode="r")
+            return found[source["array"]] if source["array"] else found
+        h5py = require("h5py", extra="hdf5", purpose="HDF5 files")
+        return h5py.File(path, "r")[source["array"]]
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        raise InputError(
+            f"features: expected {source.get('array', 'an array')!r} in {str(path)!r}, which the "
+            f"run was made from; it cannot be read: {error}"
+        ) from error
+
+
+def _mapped_file(x: np.memmap[Any, Any]) -> dict[str, str] | None:
+    """Return the ``.npy`` file that an array is the whole of, if it is."""
+    path = Path(x.filename) if x.filename is not None else None
+    # What was written to a private copy (mode "c") is not in the file.
+    if path is None or path.suffix != ".npy" or not x.flags.c_contiguous or x.mode == "c":
+        return None
+    try:
+        whole = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):  # it has been deleted or replaced since
+        return None
+    same = (whole.shape, whole.dtype, whole.offset) == (x.shape, x.dtype, x.offset)
+    return {"path": str(path.resolve())} if same else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,10 +67,11 @@ class StoredGram:
             f"largest relative gap={self.largest_gap:.1e}, {str(self._folder.path)!r})"
         )
 
-    @property
+    @cached_property
     def largest_gap(self) -> float:
         """The largest (upper bound − value) ÷ max(|value|, |upper bound|) of all pairs."""
-        return max(self._folder.gap(tile) for tile in self._folder.tiling)
+        markers = (self._folder.complete(tile) for tile in self._folder.tiling)
+        return max((marker.largest_gap for marker in markers if marker), default=float("nan"))
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Read a part of V.
@@ -82,6 +84,13 @@ class StoredGram:
         Returns
         -------
         ndarray of float64
+
+        Raises
+        ------
+        InputError
+            If a slice has a step.
+        SemrsmError
+            If a tile is damaged; every tile is checked when it is read first.
         """
         return self._read(rows, columns, VALUE)
 
@@ -92,16 +101,7 @@ class StoredGram:
     def _read(self, rows: slice, columns: slice, quantity: int) -> Array:
         top, bottom = _range(rows, self.shape[0], "rows")
         first, last = _range(columns, self.shape[1], "columns")
-        if not self.is_symmetric:
-            return self._folder.read(slice(top, bottom), slice(first, last), quantity)
-        # Only tiles on and above the diagonal are there, the diagonal ones whole.
-        found = self._folder.read(slice(top, bottom), slice(first, last), quantity)
-        side = self.block_side
-        below = np.arange(top, bottom)[:, None] // side > np.arange(first, last)[None, :] // side
-        if below.any():
-            mirrored = self._folder.read(slice(first, last), slice(top, bottom), quantity).T
-            found = np.where(below, mirrored, found)
-        return found
+        return self._folder.read(slice(top, bottom), slice(first, last), quantity)
 
     def part(self, rows: slice, columns: slice) -> Gram:
         """Read a part as a Gram in memory.
@@ -123,6 +123,12 @@ class StoredGram:
             is_symmetric=self.is_symmetric and rows == columns,
             provenance=self.provenance,
         )
+
+    def parts(self) -> Iterator[Gram]:
+        """Yield the Gram in parts that cover every pair once, a tile at a time."""
+        tiles = self._folder.tiling
+        for tile in tiles:
+            yield self.part(*tiles.place(tile))
 
     def load(self, *, memory: int | str | None = None) -> Gram:
         """Read all of it into memory.
@@ -240,7 +246,20 @@ class StoredRSM:
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Compute a part of the RSM, float64."""
-        values, _ = self.kernel_object.view(self.gram.part(rows, columns))
+        top, bottom = _range(rows, self.shape[0], "rows")
+        first, last = _range(columns, self.shape[1], "columns")
+        if not self.is_symmetric or bottom <= first:
+            return self._values(slice(top, bottom), slice(first, last))
+        # Kernels round (i, j) and (j, i) alike, and know the diagonal, of symmetric Grams only.
+        if last <= top:
+            mirrored: Array = self._values(slice(first, last), slice(top, bottom)).T
+            return mirrored
+        start, stop = min(top, first), max(bottom, last)
+        whole = self._values(slice(start, stop), slice(start, stop))
+        return whole[top - start : bottom - start, first - start : last - start]
+
+    def _values(self, rows: slice, columns: slice) -> Array:
+        values: Array = self.kernel_object.view(self.gram.part(rows, columns))[0]
         return values
 
     def load(self, *, memory: int | str | None = None) -> RSM:
@@ -249,6 +268,8 @@ class StoredRSM:
 
 
 def _range(part: slice, count: int, name: str) -> tuple[int, int]:
+    if not isinstance(part, slice):
+        raise InputError(f"{name}: expected a slice; got {part!r}")
     first, last, step = part.indices(count)
     if step != 1:
         raise InputError(f"{name}: expected a slice without a step; got {part}")

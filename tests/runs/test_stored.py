@@ -1,0 +1,201 @@
+"""A Gram on disk is the Gram in memory, in parts of any shape; and how far a run is."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import semrsm
+from runs.run_helpers import TILES, images
+from semrsm.errors import InputError
+from semrsm.runs import compute_run, open_run
+
+KEY = ("x", "optimal")
+
+
+@pytest.fixture(scope="module")
+def stored(undisturbed):
+    return open_run(undisturbed).gram
+
+
+@pytest.fixture(scope="module")
+def wanted(x):
+    return semrsm.gram(np.array(x), workers=1)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two sets of images, the first of unequal S, as a run and as a Gram."""
+    ragged = [images(1, 1 + n % 5, 3, seed=n)[0] for n in range(40)]
+    y = images(20, 6, seed=3)
+    run = tmp_path_factory.mktemp("two") / "run.zarr"
+    made = compute_run({"x": ragged}, run, others={"x": y}, workers=1)
+    return made[KEY], semrsm.gram(ragged, y, workers=1)
+
+
+ENDS = st.one_of(st.none(), st.integers(-90, 90))
+PARTS = st.builds(slice, ENDS, ENDS)
+
+
+def check_part(stored, wanted, rows, columns):
+    for found, whole in (
+        (stored.block(rows, columns), wanted.values),
+        (stored.upper_bounds(rows, columns), wanted.upper_bound),
+    ):
+        assert found.dtype == np.float64
+        assert found.shape == whole[rows, columns].shape
+        np.testing.assert_allclose(found, whole[rows, columns], rtol=1e-6, atol=1e-5)
+
+
+@given(rows=PARTS, columns=PARTS)
+def test_any_block_of_one_set(stored, wanted, rows, columns):
+    check_part(stored, wanted, rows, columns)
+
+
+@given(rows=PARTS, columns=PARTS)
+def test_any_block_of_two_sets(two, rows, columns):
+    check_part(*two, rows, columns)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(slice(3, 40), slice(3, 40)), (slice(20, 60), slice(-70, 33))]
+)
+def test_a_part_is_a_gram(stored, wanted, rows, columns):
+    part = stored.part(rows, columns)
+    np.testing.assert_allclose(part.values, wanted.values[rows, columns], rtol=1e-6, atol=1e-5)
+    np.testing.assert_array_equal(part.row_squared_norms, wanted.row_squared_norms[rows])
+    np.testing.assert_array_equal(part.column_squared_norms, wanted.column_squared_norms[columns])
+    assert part.row_ids == wanted.row_ids[rows]
+    assert part.column_ids == wanted.column_ids[columns]
+    assert part.is_symmetric == (rows == columns)
+    assert (part.matcher, part.dtype) == ("optimal", np.float32)
+
+
+def test_all_of_it(stored, wanted, two):
+    for one, other in ((stored, wanted), two):
+        found = one.load()
+        np.testing.assert_allclose(found.values, other.values, rtol=1e-6, atol=1e-5)
+        assert found.row_ids == other.row_ids
+        assert found.column_ids == other.column_ids
+        assert found.largest_gap == pytest.approx(one.largest_gap)
+        assert one.shape == found.values.shape
+    assert np.array_equal(stored.load().values, stored.load().values.T)
+    assert repr(stored).startswith("StoredGram(70 x 70, matcher='optimal', largest relative gap=")
+
+
+def test_views(stored, wanted):
+    for kernel in ("cosine", "linear"):
+        view = stored.rsm(kernel)
+        whole = wanted.rsm(kernel).values
+        np.testing.assert_allclose(view.load().values, whole, rtol=1e-5, atol=1e-5)
+        part = slice(40, 60), slice(5, 50)
+        np.testing.assert_allclose(view.block(*part), whole[part], rtol=1e-5, atol=1e-5)
+        assert (view.shape, view.is_symmetric, view.kernel) == ((70, 70), True, kernel)
+
+
+def test_what_cannot_be_read(stored):
+    for part in (slice(0, 9, 2), slice(None, None, -1), 3):
+        with pytest.raises(InputError, match=r"^columns: expected a slice"):
+            stored.block(slice(None), part)
+    with pytest.raises(InputError, match=r"^memory: expected at least 114\.9 kB to load 70 x 70"):
+        stored.load(memory=70 * 70 * 24 - 1)
+    stored.load(memory=70 * 70 * 24)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 1e-100, 1e100])
+def test_extremes_of_scale(tmp_path, scale):
+    dtype = np.float32 if 1e-38 < scale < 1e38 else np.float64
+    x = images(40, dtype=np.float64) * np.where(np.arange(40) % 3, 1.0, scale)[:, None, None]
+    x = x.astype(dtype)
+    found = compute_run({"x": x}, tmp_path / "run.zarr", workers=1)[KEY].load()
+    wanted = semrsm.gram(x, workers=1)
+    assert np.isfinite(found.values).all()
+    np.testing.assert_allclose(found.values, wanted.values, rtol=1e-5)
+    np.testing.assert_array_equal(found.row_squared_norms, wanted.row_squared_norms)
+
+
+@pytest.mark.parametrize("matcher", ["none", "optimal", "greedy", "topk-greedy", "batch-optimal"])
+def test_every_matcher(tmp_path, matcher):
+    x = images(40)
+    found = compute_run({"x": x}, tmp_path / "run.zarr", matchers=[matcher])["x", matcher].load()
+    wanted = semrsm.gram(x, matcher=matcher)
+    np.testing.assert_allclose(found.values, wanted.values, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.upper_bound, wanted.upper_bound, rtol=1e-5, atol=1e-5)
+
+
+def test_one_image_alone(tmp_path):
+    x = images(1)
+    found = compute_run({"x": x}, tmp_path / "run.zarr")[KEY].load()
+    np.testing.assert_array_equal(found.values, semrsm.gram(x).values)
+
+
+def test_zarr_reads_the_array_too(undisturbed, stored):
+    """What is on disk is a Zarr array like any other, NaN below the diagonal of tiles."""
+    import zarr
+
+    array = zarr.open_array(undisturbed / "x" / "optimal" / "gram", mode="r")
+    assert (array.shape, array.chunks, array.dtype) == ((2, 70, 70), (2, 16, 16), np.float64)
+    everything = array[:]
+    assert np.isnan(everything[0, 16:, :16]).all()
+    upper = np.triu_indices(70)
+    np.testing.assert_array_equal(everything[0][upper], stored.load().values[upper])
+
+
+# How far a run is
+
+
+def test_an_incomplete_run(undisturbed, tmp_path):
+    run = shutil.copytree(undisturbed, tmp_path / "run.zarr")
+    found = open_run(run)
+    gram = found.folder(KEY)
+    for k, tile in enumerate(gram.tiling):
+        os.utime(gram.marker(tile), (1000 + k, 1000 + k))
+    assert found.progress().seconds_left == 0
+    gram.marker((4, 4)).unlink()
+    gram.marker((3, 4)).unlink()
+    done = found.progress()
+    assert (done.tiles, done.all_tiles) == (TILES - 2, TILES)
+    assert done.all_pairs - done.pairs == 16 * 6 + 15
+    assert 0.3 < done.seconds_left < 1  # two small tiles, at a second for a whole one
+    assert repr(found) == f"Run({str(run)!r}: 13 of 15 tiles: x, optimal)"
+    with pytest.raises(InputError, match=r"^run: .* x, optimal .* 13 of 15 tiles are there"):
+        found[KEY]
+    with pytest.raises(InputError, match=r"^run: .* 13 of 15 tiles are there"):
+        _ = found.gram
+    assert KEY in found
+    for tile in gram.tiling:
+        gram.discard(tile)
+    assert found.progress().tiles == 0
+    assert np.isnan(found.progress().largest_gap)
+    assert found.progress().seconds_left is None
+
+
+def test_a_run_is_a_mapping(tmp_path):
+    x = images(20)
+    run = compute_run({"x": x, "y": x}, tmp_path / "run.zarr", matchers=["none", "optimal"])
+    assert len(run) == 4
+    assert list(run) == [("x", "none"), ("x", "optimal"), ("y", "none"), ("y", "optimal")]
+    assert run["y", "none"].shape == (20, 20)
+    for key in (("x", "optimum"), "x", 3):
+        assert key not in run
+        assert run.get(key) is None
+        with pytest.raises(KeyError, match="no Gram .*; there are x, none; x, optimal; y, none"):
+            run[key]
+    with pytest.raises(KeyError, match="Did you mean 'x, optimal'"):
+        run["x", "optimum"]
+    with pytest.raises(InputError, match=r"^run: expected one Gram; .* has x, none; x, optimal"):
+        _ = run.gram
+    assert run.progress(("x", "none")).all_pairs * 4 == run.progress().all_pairs
+
+
+def test_a_run_can_be_read_where_nothing_can_be_written(undisturbed, tmp_path, wanted):
+    run = shutil.copytree(undisturbed, tmp_path / "run.zarr")
+    before = sorted(run.rglob("*"))
+    (run / "x" / "optimal" / ".lock").unlink()
+    found = open_run(run)
+    found.progress()
+    np.testing.assert_allclose(found[KEY].load().values, wanted.values, rtol=1e-6, atol=1e-5)
+    assert len(before) - len(sorted(run.rglob("*"))) == 1  # not even a lock is made
