@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import to_numpy
+from ._blockwise import ArrayBlocks, CentredProducts, centred_products, pearson, spearman
 from ._statistics import check_bootstrap, percentile_interval
+from .blocks import BlockMatrix
 from .errors import InputError, did_you_mean, require
+from .plan import format_bytes, memory_budget
 from .rsm import RSM
 
 if TYPE_CHECKING:
@@ -65,8 +69,8 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
 
     Parameters
     ----------
-    a, b : RSM or array-like, shape (N, N)
-        Kernel matrices, the diagonal included.
+    a, b : RSM, StoredRSM or array-like, shape (N, N)
+        Kernel matrices, the diagonal included. Those on disk are read in blocks.
     debiased : bool, default False
         Use the unbiased estimator of HSIC [2]_ in place of the biased one [1]_. It ignores the
         diagonals and needs at least four images.
@@ -116,10 +120,19 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
     """
     if interval is not None:
         check_interval(interval)
-    left, right = _pair(a, b, fewest=DEBIASED_IMAGES if debiased else 2)
-    if interval is not None and len(left) < JACKKNIFE_IMAGES:
-        raise InputError(f"interval: expected at least six images for a jackknife; got {len(left)}")
-    k, other = (CentredKernel.of(matrix, debiased=debiased) for matrix in (left, right))
+    fewest = DEBIASED_IMAGES if debiased else 2
+    k: CentredKernel | StoredKernel
+    other: CentredKernel | StoredKernel
+    if isinstance(a, BlockMatrix) or isinstance(b, BlockMatrix):
+        stored = _stored_pair(a, b, fewest=fewest)
+        count = stored[0].shape[0]
+        _check_jackknife(interval, count)
+        k, other = StoredKernel.of(*stored, debiased=debiased)
+    else:
+        left, right = _pair(a, b, fewest=fewest)
+        count = len(left)
+        _check_jackknife(interval, count)
+        k, other = (CentredKernel.of(matrix, debiased=debiased) for matrix in (left, right))
     value = k.alignment(other)
     if np.isnan(value):
         raise InputError(
@@ -134,11 +147,83 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
                 "interval: expected matrices that vary after centring whichever image is left "
                 "out; got one whose variation is all due to one image"
             )
-    return Comparison(value, bounds, "debiased CKA" if debiased else "CKA", len(left))
+    return Comparison(value, bounds, "debiased CKA" if debiased else "CKA", count)
+
+
+def _check_jackknife(interval: float | None, count: int) -> None:
+    if interval is not None and count < JACKKNIFE_IMAGES:
+        raise InputError(f"interval: expected at least six images for a jackknife; got {count}")
+
+
+class _Centred(ABC):
+    """A kernel matrix prepared for its alignment with others of the same images."""
+
+    debiased: bool
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """N."""
+
+    @abstractmethod
+    def products(self, other: Any) -> CentredProducts:
+        """Return the inner product with another centred matrix, image by image."""
+
+    @abstractmethod
+    def without(self, image: int) -> _Centred:
+        """Return the matrix of the other images, centred again."""
+
+    def alignment(self, other: _Centred) -> float:
+        """Return the CKA with another matrix of the same images; NaN where one is constant."""
+        size = self._size() * other._size()
+        if not size > 0:
+            return float("nan")
+        return float(self.products(other).shares.sum() / np.sqrt(size))
+
+    def jackknife(self, other: _Centred, confidence: float) -> tuple[float, float]:
+        """Return the interval about the alignment by leaving out each image; NaN if undefined."""
+        left_out = self._left_out(other)
+        n = len(left_out)
+        spread = float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
+        half = NormalDist().inv_cdf((1 + confidence) / 2) * spread
+        value = self.alignment(other)
+        return value - half, value + half
+
+    def _size(self) -> float:
+        """Return the inner product with itself, zero where it is nothing but rounding."""
+        size = float(self.products(self).shares.sum())
+        return size if size > (_ROUNDING * self.count) ** 2 else 0.0
+
+    def _left_out(self, other: _Centred) -> Array:
+        """Return the alignments without each of the images, shape (N,)."""
+        own, others = self._products_left_out(self), other._products_left_out(other)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = self._products_left_out(other) / np.sqrt(own * others)
+        # Where hardly anything is left without an image, the difference has lost its digits.
+        lost = (own < 1e-6 * self._size()) | (others < 1e-6 * other._size())
+        for i in np.flatnonzero(lost).tolist():
+            found[i] = self.without(i).alignment(other.without(i))
+        return found
+
+    def _products_left_out(self, other: _Centred) -> Array:
+        """Return the inner products of both, each image left out and the rest centred again.
+
+        Rows of the centred matrices sum to zero, so that without image i row j sums to minus its
+        value at i: what centring again takes away follows from row i alone.
+        """
+        n, both = self.count, self.products(other)
+        total = float(both.shares.sum())
+        products: Array
+        if self.debiased:
+            products = total - 2 * (n - 2) / (n - 3) * both.shares
+        else:
+            grown = n / (n - 1)
+            products = total - 2 * grown * both.shares + grown**2 * both.diagonal
+        return products
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CentredKernel:
+class CentredKernel(_Centred):
     """A kernel matrix prepared for its alignment with any number of others.
 
     Attributes
@@ -165,64 +250,56 @@ class CentredKernel:
         symmetric = (scaled + scaled.T) / 2  # they may differ by rounding
         return cls(_centred(symmetric, debiased), debiased)
 
-    def alignment(self, other: CentredKernel) -> float:
-        """Return the CKA with another matrix of the same images; NaN where one is constant."""
-        size = self._size() * other._size()
-        if not size > 0:
-            return float("nan")
-        return float(self._shares(other).sum() / np.sqrt(size))
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.values)
 
-    def jackknife(self, other: CentredKernel, confidence: float) -> tuple[float, float]:
-        """Return the interval about the alignment by leaving out each image; NaN if undefined."""
-        left_out = self._left_out(other)
-        n = len(left_out)
-        spread = float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
-        half = NormalDist().inv_cdf((1 + confidence) / 2) * spread
-        value = self.alignment(other)
-        return value - half, value + half
+    def products(self, other: CentredKernel) -> CentredProducts:
+        """See :class:`_Centred`."""
+        return CentredProducts(
+            shares=np.einsum("ij,ij->i", self.values, other.values),
+            diagonal=self.values.diagonal() * other.values.diagonal(),
+        )
 
-    def _shares(self, other: CentredKernel) -> Array:
-        """Return each image's part in the inner product, shape (N,)."""
-        shares: Array = np.einsum("ij,ij->i", self.values, other.values)
-        return shares
-
-    def _size(self) -> float:
-        """Return the inner product with itself, zero where it is nothing but rounding."""
-        size = float(self._shares(self).sum())
-        return size if size > (_ROUNDING * len(self.values)) ** 2 else 0.0
-
-    def _left_out(self, other: CentredKernel) -> Array:
-        """Return the alignments without each of the images, shape (N,)."""
-        own, others = self._products_left_out(self), other._products_left_out(other)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = self._products_left_out(other) / np.sqrt(own * others)
-        # Where hardly anything is left without an image, the difference has lost its digits.
-        lost = (own < 1e-6 * self._size()) | (others < 1e-6 * other._size())
-        for i in np.flatnonzero(lost).tolist():
-            found[i] = self._without(i).alignment(other._without(i))
-        return found
-
-    def _products_left_out(self, other: CentredKernel) -> Array:
-        """Return the inner products of both, each image left out and the rest centred again.
-
-        Rows of the centred matrices sum to zero, so that without image i row j sums to minus its
-        value at i: what centring again takes away follows from row i alone.
-        """
-        n = len(self.values)
-        shares = self._shares(other)
-        total = float(shares.sum())
-        products: Array
-        if self.debiased:
-            products = total - 2 * (n - 2) / (n - 3) * shares
-        else:
-            diagonal = self.values.diagonal() * other.values.diagonal()
-            grown = n / (n - 1)
-            products = total - 2 * grown * shares + grown**2 * diagonal
-        return products
-
-    def _without(self, image: int) -> CentredKernel:
+    def without(self, image: int) -> CentredKernel:
+        """See :class:`_Centred`."""
         kept = np.delete(np.delete(self.values, image, axis=0), image, axis=1)
         return CentredKernel(_centred(kept, self.debiased), self.debiased)
+
+
+class StoredKernel(_Centred):
+    """One of two kernel matrices on disk, whose products were computed in one go."""
+
+    def __init__(
+        self, number: int, products: dict[tuple[int, int], CentredProducts], debiased: bool
+    ) -> None:
+        self._number = number
+        self._products = products
+        self.debiased = debiased
+
+    @classmethod
+    def of(
+        cls, a: BlockMatrix, b: BlockMatrix, *, debiased: bool
+    ) -> tuple[StoredKernel, StoredKernel]:
+        """Go through both matrices, in blocks."""
+        own, others, both = centred_products(a, b, debiased=debiased)
+        products = {(0, 0): own, (1, 1): others, (0, 1): both, (1, 0): both}
+        return cls(0, products, debiased), cls(1, products, debiased)
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self._products[0, 0].shares)
+
+    def products(self, other: StoredKernel) -> CentredProducts:
+        """See :class:`_Centred`."""
+        return self._products[self._number, other._number]
+
+    def without(self, image: int) -> StoredKernel:
+        """Return a matrix without variation: this one has none left that could be told."""
+        nothing = CentredProducts(np.zeros(self.count - 1), np.zeros(self.count - 1))
+        return StoredKernel(0, dict.fromkeys(self._products, nothing), self.debiased)
 
 
 def _centred(symmetric: Array, debiased: bool) -> Array:
@@ -247,12 +324,13 @@ def rsa(
     interval: float | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    memory: int | str | None = None,
 ) -> Comparison:
     """Correlate the entries of two RSMs of the same images (representational similarity analysis).
 
     Parameters
     ----------
-    a, b : RSM or array-like, shape (N, N)
+    a, b : RSM, StoredRSM or array-like, shape (N, N)
         Symmetric matrices; of each pair of images one entry is taken (i < j).
     method : {"spearman", "pearson", "kendall"}, default "spearman"
         Rank correlation with mean ranks for ties, linear correlation, or Kendall's τ-b (which needs
@@ -265,6 +343,10 @@ def rsa(
         which the entries of one matrix are constant.
     resamples, seed : int
         Of the bootstrap.
+    memory : int or str, optional
+        The budget, for matrices on disk; as for :func:`semrsm.gram`. Pearson's correlation goes
+        through them in blocks, Spearman's makes the ranks in a temporary folder, and Kendall's
+        needs both in memory. There are no intervals for them.
 
     Returns
     -------
@@ -293,6 +375,8 @@ def rsa(
     if interval is not None:
         check_interval(interval)
         check_bootstrap(interval, resamples, seed)
+    if isinstance(a, BlockMatrix) or isinstance(b, BlockMatrix):
+        return _stored_rsa(*_stored_pair(a, b, fewest=3), method, diagonal, interval, memory)
     left, right = _pair(a, b, fewest=3)
     correlate = correlation(method)
     rows, columns = np.triu_indices(len(left), k=0 if diagonal else 1)
@@ -311,6 +395,67 @@ def rsa(
             values.append(correlate(left[i, j], right[i, j]) if i.size else float("nan"))
         bounds = percentile_interval(values, interval)
     return Comparison(float(value), bounds, f"{method} RSA", len(left))
+
+
+def _stored_rsa(
+    a: BlockMatrix,
+    b: BlockMatrix,
+    method: str,
+    diagonal: bool,
+    interval: float | None,
+    memory: int | str | None,
+) -> Comparison:
+    budget = memory_budget(memory)
+    if interval is not None:
+        raise InputError(
+            "interval: expected None for matrices on disk, which a bootstrap would read a thousand "
+            "times; load them"
+        )
+    if method == "pearson":
+        value = pearson(a, b, diagonal=diagonal)
+    elif method == "spearman":
+        value = spearman(a, b, diagonal=diagonal, memory=budget)
+    else:
+        needed = 6 * 8 * a.shape[0] ** 2
+        if needed > budget:
+            raise InputError(
+                f"memory: expected at least {format_bytes(needed, up=True)} for Kendall's tau of "
+                f"{a.shape[0]} images; got {format_bytes(budget)}"
+            )
+        whole = slice(0, a.shape[0])
+        found = rsa(a.block(whole, whole), b.block(whole, whole), method=method, diagonal=diagonal)
+        value = found.value
+    if np.isnan(value):
+        raise InputError("rsa: expected matrices whose entries vary; got a constant one")
+    return Comparison(value, None, f"{method} RSA", a.shape[0])
+
+
+def _stored_pair(a: Any, b: Any, *, fewest: int) -> tuple[BlockMatrix, BlockMatrix]:
+    """Return two matrices to be read in blocks, one of which may be an array or an RSM."""
+    found: list[BlockMatrix] = []
+    for x, name in ((a, "a"), (b, "b")):
+        if not isinstance(x, BlockMatrix):
+            ids = x.row_ids if isinstance(x, RSM) else None
+            found.append(ArrayBlocks(kernel_matrix(x, name), ids))
+            continue
+        if not x.is_symmetric:
+            raise InputError(
+                f"{name}: expected the RSM of one set of images against itself; got one of two sets"
+            )
+        found.append(x)
+    left, right = found
+    if left.shape != right.shape:
+        raise InputError(
+            f"a, b: expected RSMs of the same images; got shapes {left.shape} and {right.shape}"
+        )
+    known = [x for x in (a, b) if isinstance(x, (RSM, BlockMatrix))]
+    if len(known) == 2 and known[0].row_ids != known[1].row_ids:
+        raise InputError(
+            "a, b: expected RSMs of the same images in the same order; their ids differ"
+        )
+    if left.shape[0] < fewest:
+        raise InputError(f"a, b: expected at least {fewest} images; got {left.shape[0]}")
+    return left, right
 
 
 def correlation(method: str) -> Statistic:

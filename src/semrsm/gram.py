@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -82,6 +82,10 @@ class Gram:
     def largest_gap(self) -> float:
         """The largest (upper bound − value) ÷ max(|value|, |upper bound|) of all pairs."""
         return float(relative_gap(self.values, self.upper_bound).max())
+
+    def parts(self) -> Iterator[Gram]:
+        """Yield the Gram in parts that cover every pair once: all of it, since it is in memory."""
+        yield self
 
     def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str = "median") -> RSM:
         """View the Gram through a kernel; nothing is matched again.

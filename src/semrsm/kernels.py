@@ -14,17 +14,21 @@ Adding one takes a class with a ``name`` and a method ``view(gram)``::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from .blocks import select
 from .errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .gram import Gram
+    from .runs import StoredGram
 
 #: Rules for the bandwidth of the kernels of the distance (RBF, Laplacian, rational quadratic).
 SIGMA_RULES = ("median", "released")
@@ -136,7 +140,11 @@ class Polynomial:
             )
         return values, sigma
 
-    def _unit(self, gram: Gram) -> float:
+    def resolved(self, source: Gram | StoredGram) -> Polynomial:
+        """Return this kernel with the unit that its rule finds; itself if it has a number."""
+        return replace(self, sigma=self._unit(source))
+
+    def _unit(self, gram: Gram | StoredGram) -> float:
         if not isinstance(self.sigma, str):
             return float(self.sigma)
         norms = [gram.row_squared_norms]
@@ -147,7 +155,7 @@ class Polynomial:
 
 
 @dataclass(frozen=True)
-class _Radial:
+class DistanceKernel:
     """A kernel of the distance of the aligned images alone; what all of them share is σ."""
 
     sigma: float | str = "median"
@@ -155,22 +163,49 @@ class _Radial:
     def __post_init__(self) -> None:
         _check_sigma(self.sigma, SIGMA_RULES)
 
-    def _bandwidth(self, gram: Gram, squared: NDArray[np.float64]) -> float:
+    def resolved(self, source: Gram | StoredGram) -> DistanceKernel:
+        """Return this kernel with the bandwidth that its rule finds; itself if it has a number."""
+        if not isinstance(self.sigma, str):
+            return self
+        return replace(self, sigma=self._bandwidth(source))
+
+    def _bandwidth(self, source: Gram | StoredGram) -> float:
         if not isinstance(self.sigma, str):
             return float(self.sigma)
         if self.sigma == "median":
-            chosen = squared[np.triu_indices_from(squared, k=1)] if gram.is_symmetric else squared
-            chosen = chosen[chosen != 0]
-            return float(np.sqrt(np.median(chosen))) if chosen.size else 1.0
-        lower = gram.is_symmetric and gram.matcher != "none"
-        chosen = squared[np.tril_indices_from(squared)] if lower else squared.reshape(-1)
-        chosen = np.sort(chosen[chosen != 0])
-        middle = chosen[(chosen.size - 1) // 2] if chosen.size else 0.0
-        return float(np.sqrt(middle)) + 1e-3
+            found = select(partial(_upper_distances, source, 1), _middle_two)
+            return float(np.sqrt(found.mean())) if found.size else 1.0
+        lower = source.is_symmetric and source.matcher != "none"
+        values = partial(_upper_distances, source, 0) if lower else partial(_all_distances, source)
+        found = select(values, lambda count: [(count - 1) // 2])
+        return (float(np.sqrt(found[0])) if found.size else 0.0) + 1e-3
+
+
+def _middle_two(count: int) -> list[int]:
+    return [(count - 1) // 2, count // 2]
+
+
+def _upper_distances(source: Gram | StoredGram, offset: int) -> Iterator[NDArray[np.float64]]:
+    """Yield the non-zero d² of distinct pairs; of one set of images of i < j, or i <= j."""
+    for part in source.parts():
+        squared = squared_distances(part)
+        if part.is_symmetric:
+            squared = squared[np.triu_indices_from(squared, k=offset)]
+        yield squared[squared != 0]
+
+
+def _all_distances(source: Gram | StoredGram) -> Iterator[NDArray[np.float64]]:
+    """Yield the non-zero d² of the full matrix, both triangles."""
+    for part in source.parts():
+        squared = squared_distances(part)
+        squared = squared[squared != 0]
+        yield squared
+        if source.is_symmetric and not part.is_symmetric:
+            yield squared
 
 
 @dataclass(frozen=True)
-class RBF(_Radial):
+class RBF(DistanceKernel):
     """The Gaussian kernel of the aligned images: K = exp(−d² / 2σ²), d² = ‖X‖² + ‖Y‖² − 2V.
 
     Parameters
@@ -196,13 +231,13 @@ class RBF(_Radial):
 
     def view(self, gram: Gram) -> tuple[NDArray[np.float64], float | None]:
         """Return the kernel values, shape (N, M), and σ."""
+        sigma = self._bandwidth(gram)
         squared = squared_distances(gram)
-        sigma = self._bandwidth(gram, squared)
         return np.exp(_in_units_of(squared, sigma) / -2.0), sigma
 
 
 @dataclass(frozen=True)
-class Laplacian(_Radial):
+class Laplacian(DistanceKernel):
     """The exponential kernel of the aligned images: K = exp(−d / σ), d the Euclidean distance.
 
     Also known as the Matérn kernel of order ½. The kernel of that name that is built on the sum of
@@ -223,13 +258,13 @@ class Laplacian(_Radial):
 
     def view(self, gram: Gram) -> tuple[NDArray[np.float64], float | None]:
         """Return the kernel values, shape (N, M), and σ."""
+        sigma = self._bandwidth(gram)
         squared = squared_distances(gram)
-        sigma = self._bandwidth(gram, squared)
         return np.exp(-np.sqrt(_in_units_of(squared, sigma))), sigma
 
 
 @dataclass(frozen=True)
-class RationalQuadratic(_Radial):
+class RationalQuadratic(DistanceKernel):
     """A mixture of RBF kernels of many bandwidths: K = (1 + d² / 2ασ²)^(−α).
 
     Parameters
@@ -256,8 +291,8 @@ class RationalQuadratic(_Radial):
 
     def view(self, gram: Gram) -> tuple[NDArray[np.float64], float | None]:
         """Return the kernel values, shape (N, M), and σ."""
+        sigma = self._bandwidth(gram)
         squared = squared_distances(gram)
-        sigma = self._bandwidth(gram, squared)
         # exp(−α log(1 + …)) keeps the digits that 1 + … would round away for a large α.
         ratio = _in_units_of(squared, sigma) / 2.0 / self.alpha
         return np.exp(-self.alpha * np.log1p(ratio)), sigma
@@ -315,7 +350,7 @@ def resolve_kernel(kernel: str | Kernel, sigma: float | str | None = None) -> Ke
                 f"{did_you_mean(kernel, KERNELS)}"
             )
         chosen = KERNELS[kernel]
-        takes_sigma = issubclass(chosen, _Radial) and sigma is not None
+        takes_sigma = issubclass(chosen, DistanceKernel) and sigma is not None
         found: Kernel = chosen(sigma) if takes_sigma else chosen()
         return found
     if isinstance(kernel, type):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import InputError
 from .gram import Gram
-from .kernels import Cosine, Kernel, Linear, _Radial
+from .kernels import Cosine, DistanceKernel, Kernel, Linear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class Ranking:
             return cls("linear")
         if isinstance(kernel, Cosine):
             return cls("cosine")
-        if isinstance(kernel, _Radial):
+        if isinstance(kernel, DistanceKernel):
             sigma = kernel.sigma
             if isinstance(sigma, str):
                 name = type(kernel).__name__

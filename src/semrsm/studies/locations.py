@@ -475,7 +475,7 @@ def _rising_pairs(
     total: int,
 ) -> list[tuple[int, int]]:
     """Return a few images, each with the one whose similarity the matching raises most."""
-    count = len(array)
+    count = int(array.shape[0])
     spread = np.linspace(0, count - 1, min(CHOSEN_PAIRS, count)).round().astype(int)
     Tokens(array, f"features[{layer!r}]")  # refuses what is not finite, by the layer's name
     cosines = []

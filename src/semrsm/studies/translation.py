@@ -19,11 +19,12 @@ from ..datasets.crops import ShiftedCrops
 from ..errors import InputError
 from ..features import Features, extract, load_model
 from ..features.preprocess import Preprocess
+from ..features.result import concept_vectors
 from ..gram import Gram, gram
 from ..kernels import Kernel
 from ..matchers import Match, Matcher, match
 from ..rsm import RSM
-from ._choices import chosen_kernels, chosen_matchers
+from ._choices import chosen_kernels, chosen_matchers, vectors_of
 from .result import StudyResult
 
 if TYPE_CHECKING:
@@ -145,9 +146,7 @@ def translation(
                     {
                         "model": features.provenance.get("model", ""),
                         "layer": layer,
-                        "vectors": int(np.prod(features[layer].shape[2:]))
-                        if features[layer].ndim == 4
-                        else features[layer].shape[1],
+                        "vectors": vectors_of(features[layer]),
                         "kernel": kernel,
                         "matcher": matcher,
                         "shift": shift,
@@ -222,7 +221,7 @@ def pairs_by_shift(
 
 def _middle_layer(features: Features) -> str:
     """Choose the layer for the match overlay: patches that are small, and not too many to see."""
-    sizes = {layer: features[layer][0].size // features[layer].shape[1] for layer in features}
+    sizes = {layer: vectors_of(features[layer]) for layer in features}
     return min(sizes, key=lambda layer: abs(np.log(sizes[layer] / 196)))
 
 
@@ -283,10 +282,5 @@ def example_match(
     shifts = sorted(set(crops.crop_shifts))
     left = 0
     right = list(crops.crop_shifts).index(shifts[-2] if len(shifts) > 2 else shifts[-1])
-    values = features[layer]
-    if values.ndim == 4:
-        vectors = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)
-    else:
-        vectors = values
-    grid = features.grids.get(layer, (1, vectors.shape[1]))
-    return match(vectors[left], vectors[right]), left, right, grid
+    a, b = (concept_vectors(features[layer][i]) for i in (left, right))
+    return match(a, b), left, right, features.grids.get(layer, (1, len(a)))

@@ -1,0 +1,147 @@
+"""Matrices that lie on disk, gone through in blocks: nothing here holds more than a few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+#: As many values are sorted at once, when the rest has been counted.
+FEW = 1 << 20
+
+_DIGIT = 16  # bits that one pass counts
+
+
+@runtime_checkable
+class BlockMatrix(Protocol):
+    """A matrix of float64 that is read in parts.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    is_symmetric : bool
+        Whether rows and columns are the same images.
+    row_ids, column_ids : tuple of str
+    block_side : int
+        Rows and columns of a part that is read well.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N and M."""
+        ...
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether rows and columns are the same images."""
+        ...
+
+    @property
+    def row_ids(self) -> tuple[str, ...]:
+        """The names of the row images."""
+        ...
+
+    @property
+    def column_ids(self) -> tuple[str, ...]:
+        """The names of the column images."""
+        ...
+
+    @property
+    def block_side(self) -> int:
+        """Rows and columns of a part that is read well."""
+        ...
+
+    def block(self, rows: slice, columns: slice) -> Array:
+        """Return a part, float64."""
+        ...
+
+
+def upper_blocks(count: int, side: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the blocks on and above the diagonal of a square matrix, row by row.
+
+    Examples
+    --------
+    >>> list(upper_blocks(3, 2))[:2]
+    [(slice(0, 2, None), slice(0, 2, None)), (slice(0, 2, None), slice(2, 3, None))]
+    """
+    for first in range(0, count, side):
+        rows = slice(first, min(first + side, count))
+        for start in range(first, count, side):
+            yield rows, slice(start, min(start + side, count))
+
+
+def select(passes: Callable[[], Iterable[Array]], ranks: Callable[[int], Sequence[int]]) -> Array:
+    """Return the smallest, second smallest … of any number of values, exactly, by counting.
+
+    Parameters
+    ----------
+    passes : callable
+        Returns the values, array by array, the same ones whenever it is called.
+    ranks : callable
+        Given how many values there are, returns the wanted ones, from 0.
+
+    Returns
+    -------
+    ndarray of float64
+        The values of those ranks; empty where there are no values.
+
+    Notes
+    -----
+    Floats are ordered as the unsigned integers that their bits make, once those of negative numbers
+    are turned over. A pass counts 16 bits at a time of the values that share all bits before; as
+    soon as few are left they are sorted.
+
+    Examples
+    --------
+    >>> data = [np.array([3.0, -1.0]), np.array([2.0])]
+    >>> select(lambda: data, lambda count: [count // 2])
+    array([2.])
+    """
+    counts = _histogram(passes, 0, 0)
+    total = int(counts.sum())
+    found = []
+    for rank in ranks(total) if total else []:
+        prefix, bits, here, place = 0, 0, counts, rank
+        while True:
+            below = np.cumsum(here)
+            digit = int(np.searchsorted(below, place, side="right"))
+            place -= int(below[digit - 1]) if digit else 0
+            prefix, bits = (prefix << _DIGIT) | digit, bits + _DIGIT
+            if bits == 64 or here[digit] <= FEW:
+                break
+            here = _histogram(passes, prefix, bits)
+        same = [
+            values[_keys(values) >> np.uint64(64 - bits) == np.uint64(prefix)]
+            if bits < 64
+            else values[_keys(values) == np.uint64(prefix)]
+            for values in passes()
+        ]
+        # All 64 bits told: the values are one and the same, however many there are.
+        chosen = np.concatenate(same) if bits < 64 else next(s for s in same if s.size)[:1]
+        found.append(np.partition(chosen, place)[place] if bits < 64 else chosen[0])
+    return np.array(found, dtype=np.float64)
+
+
+def _histogram(passes: Callable[[], Iterable[Array]], prefix: int, bits: int) -> NDArray[np.int64]:
+    counts = np.zeros(1 << _DIGIT, dtype=np.int64)
+    for values in passes():
+        keys = _keys(values)
+        if bits:
+            keys = keys[keys >> np.uint64(64 - bits) == np.uint64(prefix)]
+        digits = (keys >> np.uint64(64 - bits - _DIGIT)) & np.uint64((1 << _DIGIT) - 1)
+        counts += np.bincount(digits.astype(np.int64), minlength=1 << _DIGIT)
+    return counts
+
+
+def _keys(values: Array) -> NDArray[np.uint64]:
+    """Return integers in the order of the values; −0.0 and 0.0 are one."""
+    bits = np.ascontiguousarray(values + 0.0).view(np.uint64)
+    sign = np.uint64(1 << 63)
+    keys: NDArray[np.uint64] = np.where(bits & sign != 0, ~bits, bits | sign)
+    return keys
