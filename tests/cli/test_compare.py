@@ -1,6 +1,7 @@
 """``semrsm compare`` against the library, and what it refuses."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -72,24 +73,62 @@ def test_intervals_and_the_diagonal(grams, tmp_path, capsys):
     assert "low" not in without
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_has_no_kernel_takes_that_of_the_other(turned, grams, folder, tmp_path, capsys):
+    left, right = grams.values()
+    left.rsm("laplacian").save(tmp_path / "rsm.npz")
+    right.save(tmp_path / "gram.npz")
+    left.rsm("linear").save(tmp_path / "linear.npz")
+
+    def found(*names, kernel=()):
+        paths = [path if path == folder else tmp_path / path for path in names]
+        if turned:
+            paths.reverse()
+        rows = comparisons(capsys, *paths, *kernel)
+        kernels = [(row["kernel_a"], row["kernel_b"]) for row in rows]
+        return [row["value"] for row in rows], [pair[::-1] if turned else pair for pair in kernels]
+
+    def expected(name, other, *against):
+        return [semrsm.cka(left.rsm(name), gram.rsm(other)).value for gram in against]
+
+    values, kernels = found("rsm.npz", "gram.npz")
+    assert kernels == [("laplacian", "laplacian")]
+    assert values == pytest.approx(expected("laplacian", "laplacian", right))
+    values, kernels = found("rsm.npz", folder)
+    assert kernels == [("laplacian", "laplacian")] * 2
+    assert values == pytest.approx(expected("laplacian", "laplacian", left, right))
+    values, kernels = found("gram.npz", folder)  # the first kernel of the folder
+    assert kernels == [("rbf", "rbf")] * 2
+    values, kernels = found("gram.npz", "gram.npz")
+    assert (values, kernels) == (pytest.approx([1.0]), [("cosine", "cosine")])
+    values, kernels = found("gram.npz", folder, kernel=("--kernel", "linear"))
+    assert kernels == [("linear", "linear")] * 2
+    values, kernels = found("rsm.npz", "linear.npz")  # both were saved through one
+    assert kernels == [("laplacian", "linear")]
+    assert values == pytest.approx(expected("laplacian", "linear", left))
+
+
 def test_folders(grams, folder, capsys):
     rsms = [gram.rsm("rbf") for gram in grams.values()]
     row = comparisons(capsys, folder)[0]  # with itself: the first kernel of the folder
     assert row["value"] == pytest.approx(semrsm.cka(*rsms).value)
-    assert row["a"].endswith("conv, none")
-    assert row["b"].endswith("conv, optimal")
+    assert (row["a"], row["b"]) == ("conv, none", "conv, optimal")
     rows = comparisons(capsys, folder, folder, "--kernel", "cosine")
+    assert rows[1]["a"] == f"{folder}: conv, none"
+    assert rows[1]["b"] == f"{folder}: conv, optimal"
     cosines = [gram.rsm("cosine") for gram in grams.values()]
     expected = [semrsm.cka(a, b).value for a in cosines for b in cosines]
     assert [row["value"] for row in rows] == pytest.approx(expected)
 
 
-def test_the_table_is_for_people(folder, capsys):
+def test_the_table_is_for_people(grams, folder, capsys):
     status, text, _ = run(capsys, folder)
     assert status == 0
     head, row = text.splitlines()
-    assert head.split() == ["a", "b", "method", "value", "images"]
-    assert row.split()[-1] == str(N)
+    assert re.split("  +", head) == ["a", "b", "kernel a", "kernel b", "method", "value", "images"]
+    value = semrsm.cka(*(gram.rsm("rbf") for gram in grams.values())).value
+    expected = ["conv, none", "conv, optimal", "rbf", "rbf", "cka", f"{value:.4g}", str(N)]
+    assert re.split("  +", row) == expected
 
 
 def test_refusals(grams, folder, tmp_path, capsys):
@@ -97,8 +136,12 @@ def test_refusals(grams, folder, tmp_path, capsys):
     gram.rsm("cosine").save(tmp_path / "a.npz")
     other = semrsm.rsm(np.random.default_rng(1).normal(size=(N, 3, 4)), ids=range(1, N + 1))
     other.save(tmp_path / "other.npz")
-    few = semrsm.rsm(np.random.default_rng(1).normal(size=(3, 3, 4)))
-    few.save(tmp_path / "few.npz")
+    for count, name in ((3, "few"), (5, "five")):
+        few = semrsm.rsm(np.random.default_rng(1).normal(size=(count, 3, 4)))
+        few.save(tmp_path / f"{name}.npz")
+    x = np.random.default_rng(1).normal(size=(N, 3, 4))
+    semrsm.rsm(x[:4], x[4:]).save(tmp_path / "oblong.npz")
+    semrsm.rsm(np.repeat(x[:1], N, axis=0)).save(tmp_path / "constant.npz")
     (tmp_path / "text.npz").write_text("text")
     for arguments, message in (
         ((tmp_path / "a.npz",), "B: expected something to compare"),
@@ -108,6 +151,10 @@ def test_refusals(grams, folder, tmp_path, capsys):
         ((tmp_path / "a.npz", tmp_path / "other.npz"), "their ids differ"),
         ((tmp_path / "a.npz", tmp_path / "few.npz"), "got shapes (9, 9) and (3, 3)"),
         ((tmp_path / "few.npz", tmp_path / "few.npz", "--method", "debiased-cka"), "at least 4"),
+        ((tmp_path / "five.npz",) * 2 + ("--interval", "0.9"), "at least six images"),
+        ((tmp_path / "oblong.npz",) * 2, "a: expected the RSM of one set of images"),
+        ((tmp_path / "constant.npz",) * 2, "constant.npz: cka: expected matrices that vary"),
+        ((tmp_path / "none.npz",), "none.npz' does not exist"),
         ((tmp_path / "a.npz", folder, "--kernel", "rbf"), "--kernel: expected none, or that of"),
         ((folder, "--kernel", "rbff"), "Did you mean 'rbf'?"),
         ((folder, "--interval", "2"), "interval: expected"),
@@ -116,3 +163,14 @@ def test_refusals(grams, folder, tmp_path, capsys):
         assert (status, text) == (2, ""), arguments
         assert message in errors, errors
         assert errors.count("\n") == 1
+
+
+def test_an_unknown_method_is_refused_and_help_has_examples(folder, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["compare", str(folder), "--method", "ckka"])
+    assert end.value.code == 2
+    assert "invalid choice: 'ckka'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "--help"])
+    assert end.value.code == 0
+    assert "semrsm compare" in capsys.readouterr().out.partition("examples:")[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -30,6 +29,9 @@ _HELP = {
     "exclude": "folders and files of cut-outs that are left out, as names or globs (scenes)",
 }
 
+#: All of them, as attributes of the parsed arguments, but for the name of the data set.
+DATA_OPTIONS = (*_HELP, "limit")
+
 
 def add_data_options(parser: argparse.ArgumentParser, default: str = "folder") -> None:
     """Add the options that say what SOURCE is."""
@@ -52,7 +54,7 @@ def add_data_options(parser: argparse.ArgumentParser, default: str = "folder") -
     )
 
 
-def open_data(arguments: argparse.Namespace, *, source: Path | None = None) -> Any:
+def open_data(arguments: argparse.Namespace) -> Any:
     """Return the data set that the options describe.
 
     Raises
@@ -71,7 +73,7 @@ def open_data(arguments: argparse.Namespace, *, source: Path | None = None) -> A
             raise InputError(
                 f"--{name}: expected with --dataset {takers}; got --dataset {arguments.dataset}"
             )
-    data = getattr(datasets, reader)(arguments.source if source is None else source, **options)
+    data = getattr(datasets, reader)(arguments.source, **options)
     if arguments.limit is None:
         return data
     if arguments.limit < 1:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..compare import METHODS, Comparison, cka, rsa
+from ..compare import METHODS, Comparison, check_interval, cka, rsa
 from ..errors import InputError
 from ..gram import Gram
 from ..results import Results
@@ -53,30 +56,62 @@ def add(subparsers: Any) -> None:
         "debiased CKA never)",
     )
     parser.add_argument(
-        "--kernel", help="the kernel of folders and Grams (default: a folder's first, or cosine)"
+        "--kernel",
+        help="the kernel of folders and Grams (default: that of the RSM they are compared with, "
+        "or else the first one of a folder, or cosine)",
     )
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """What a file or folder holds.
+
+    Attributes
+    ----------
+    rsms : callable
+        Given a kernel, returns the RSMs by the name that the table shows.
+    kernel : str or None
+        Of an RSM, its kernel. Folders and Grams can be seen through every one.
+    first : str or None
+        The first kernel that a folder was seen through.
+    """
+
+    rsms: Callable[[str], dict[str, RSM]]
+    kernel: str | None = None
+    first: str | None = None
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
-    left = _read(arguments.a, arguments.kernel)
-    if arguments.b is None:
-        if len(left) < 2:
-            raise InputError(f"B: expected something to compare {str(arguments.a)!r} with")
-        names = list(left)
-        pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-        right = left
-    else:
-        right = _read(arguments.b, arguments.kernel)
-        pairs = [(a, b) for a in left for b in right]
+    if arguments.interval is not None:
+        check_interval(arguments.interval)
+    itself = arguments.b is None
+    a = _opened(arguments.a, named=not itself)
+    b = a if itself else _opened(arguments.b, named=True)
+    # Two RSMs may have different kernels; the table says so.
+    kernel = arguments.kernel or a.kernel or b.kernel or a.first or b.first or "cosine"
+    left = a.rsms(arguments.kernel or a.kernel or kernel)
+    right = left if itself else b.rsms(arguments.kernel or b.kernel or kernel)
+    pairs = list(itertools.combinations(left, 2) if itself else itertools.product(left, right))
+    if not pairs:
+        raise InputError(f"B: expected something to compare {str(arguments.a)!r} with")
     rows = []
-    for a, b in pairs:
+    for x, y in pairs:
         for method in arguments.method:
-            found = _compare(left[a], right[b], method, arguments)
-            low, high = found.interval if found.interval is not None else (None, None)
-            row: dict[str, Any] = {"a": a, "b": b, "method": method, "value": found.value}
-            if arguments.interval is not None:
-                row |= {"low": low, "high": high}
+            try:
+                found = _compare(left[x], right[y], method, arguments)
+            except InputError as error:
+                raise InputError(f"{x} and {y}: {error}") from error
+            row: dict[str, Any] = {
+                "a": x,
+                "b": y,
+                "kernel_a": left[x].kernel,
+                "kernel_b": right[y].kernel,
+                "method": method,
+                "value": found.value,
+            }
+            if found.interval is not None:
+                row["low"], row["high"] = found.interval
             rows.append(row | {"images": found.images})
     emit({"comparisons": rows}, table_lines(rows, list(rows[0])), as_json=arguments.json)
 
@@ -87,24 +122,34 @@ def _compare(a: RSM, b: RSM, method: str, arguments: argparse.Namespace) -> Comp
     return cka(a, b, debiased=method == "debiased-cka", interval=arguments.interval)
 
 
-def _read(path: Path, kernel: str | None) -> dict[str, RSM]:
-    """Return the RSMs that a file or folder holds, by the name that the table shows."""
+def _opened(path: Path, *, named: bool) -> _Saved:
+    """Open a file or folder; `named` says whether the names of RSMs in it begin with its own."""
     if path.is_dir():
         results = Results.read(path)
-        rsms = results.rsms(kernel or results.kernels[0])
-        return {f"{path}: {layer}, {matcher}": rsm for (layer, matcher), rsm in rsms.items()}
+        prefix = f"{path}: " if named else ""
+
+        def of_folder(kernel: str) -> dict[str, RSM]:
+            found = results.rsms(kernel).items()
+            return {f"{prefix}{layer}, {matcher}": rsm for (layer, matcher), rsm in found}
+
+        return _Saved(of_folder, first=results.kernels[0])
     if not path.is_file():
         raise InputError(f"expected a saved RSM or a results folder; {str(path)!r} does not exist")
     try:
-        found = RSM.load(path)
+        saved = RSM.load(path)
     except InputError as error:
         try:
-            return {str(path): Gram.load(path).rsm(kernel or "cosine")}
+            gram = Gram.load(path)
         except InputError:
             raise error from None
-    if kernel is not None and kernel != found.kernel:
-        raise InputError(
-            f"--kernel: expected none, or that of the RSM in {str(path)!r}, {found.kernel!r}; got "
-            f"{kernel!r} (a Gram can be seen through every kernel)"
-        )
-    return {str(path): found}
+        return _Saved(lambda kernel: {str(path): gram.rsm(kernel)})
+
+    def of_file(kernel: str) -> dict[str, RSM]:
+        if kernel != saved.kernel:
+            raise InputError(
+                f"--kernel: expected none, or that of the RSM in {str(path)!r}, {saved.kernel!r}; "
+                f"got {kernel!r} (a Gram can be seen through every kernel)"
+            )
+        return {str(path): saved}
+
+    return _Saved(of_file, kernel=saved.kernel)

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 from .._outputs import check_new_folder
 from .._statistics import check_bootstrap
 from .._workers import worker_count
+from ..compare import DEBIASED_IMAGES, JACKKNIFE_IMAGES, check_interval
 from ..errors import InputError
 from ..kernels import KERNELS
 from ..matchers import MATCHERS
 from ..plan import memory_budget
-from ..studies._choices import chosen_kernels, chosen_matchers
+from ..studies._choices import chosen_kernels, chosen_matchers, whole_number
 from ..studies.result import StudyResult, joined
 from ._common import (
+    _size,
     add_command,
     add_matching_options,
     add_model_options,
@@ -27,17 +30,19 @@ from ._common import (
     emit,
     extracted,
     loaded,
+    prefix_tokens,
     progress_bar,
     table_lines,
 )
-from ._data import add_data_options, open_data
+from ._data import DATA_OPTIONS, add_data_options, open_data
 
 if TYPE_CHECKING:
     from ..features import Features
 
 Run = Callable[[argparse.Namespace], StudyResult]
 
-#: Photographs of the translation study where --limit says nothing: each becomes several crops.
+#: Photographs of the translation study where --limit says nothing: each becomes several crops, and
+#: all of them are in memory at once.
 TRANSLATION_PHOTOS = 16
 
 
@@ -73,20 +78,23 @@ def _add(
     text: str,
     examples: str,
     *,
-    source: bool = True,
+    photos: bool = False,
+    source: str = "; with --features it may be left out",
     several: str = ", or several",
 ) -> argparse.ArgumentParser:
-    """Add a study with the options that all of them have."""
+    """Add a study with the options that all of them have; `photos` says whether it needs images."""
     parser = add_command(studies, name, lambda arguments: _run(arguments, study), text, examples)
     parser.add_argument(
         "source",
         type=Path,
-        nargs=None if source else "?",
+        nargs=None if photos else "?",
         metavar="SOURCE",
-        help="the folder of the data set" + ("" if source else "; none for random fields only"),
+        help="the folder of the data set" + ("" if photos else source),
     )
     add_data_options(parser)
     add_model_options(parser, several=several)
+    # Whether it was given is told from its default, which `_run` puts in.
+    parser.set_defaults(model=None, default_model=parser.get_default("model"))
     if name != "translation":
         parser.add_argument(
             "--features",
@@ -169,6 +177,14 @@ def _run(arguments: argparse.Namespace, study: Run) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse, before any network runs, what the study would refuse after it."""
+    _check_source(arguments)
+    if arguments.model is None:
+        arguments.model = arguments.default_model
+    _size(arguments.size)
+    whole_number(arguments.batch_size, "--batch-size")
+    prefix = prefix_tokens(arguments.prefix_tokens)
+    if isinstance(prefix, str) and prefix not in ("auto", "keep"):
+        raise InputError(f"--prefix-tokens: expected a number, 'auto' or 'keep'; got {prefix!r}")
     if hasattr(arguments, "kernel"):
         chosen_kernels(arguments.kernel)
     if hasattr(arguments, "matcher"):
@@ -177,9 +193,40 @@ def _check(arguments: argparse.Namespace) -> None:
         check_bootstrap(arguments.confidence, arguments.resamples, arguments.random_seed)
 
 
-def _each_features(arguments: argparse.Namespace, data: Any) -> list[Features]:
+def _check_source(arguments: argparse.Namespace) -> None:
+    """Refuse options of what is not there: nobody would notice that they do nothing."""
+
+    def refuse(options: Sequence[str], expected: str) -> None:
+        given = [name for name in options if getattr(arguments, name) is not None]
+        if given:
+            raise InputError(f"--{given[0]}: expected {expected}")
+
+    saved = getattr(arguments, "features", None) is not None
+    if saved:
+        refuse(("model", "size", "limit"), "without --features, whose network and images are given")
+    if arguments.source is not None:
+        return
+    if not saved and arguments.study != "approximation":
+        raise InputError("SOURCE: expected a folder of images, or --features")
+    refuse(DATA_OPTIONS, "with SOURCE, the folder of the data set")
+    if not saved:
+        refuse(("model", "size", "layers"), "with SOURCE; random fields are of no network")
+
+
+def _data(arguments: argparse.Namespace) -> Any:
+    """Return the data set, or None where there are only features or random fields."""
+    return None if arguments.source is None else open_data(arguments)
+
+
+def _check_count(data: Any, fewest: int) -> None:
+    if len(data) < fewest:
+        raise InputError(f"SOURCE: expected at least {fewest} images; got {len(data)}")
+
+
+def _each_features(arguments: argparse.Namespace, data: Any, *, fewest: int) -> list[Features]:
     """Return the features of each network, or those of the files that were named."""
     if arguments.features is None:
+        _check_count(data, fewest)
         return [extracted(arguments, data, model) for model in arguments.model]
     from ..features import load_features
 
@@ -225,7 +272,8 @@ def _add_translation(studies: Any) -> None:
         _translation,
         "compare how RSMs see the same photographs moved",
         "  semrsm study translation photos/ --out translation/\n"
-        "  semrsm study translation photos/ --model resnet18/ --limit 30 --out translation/",
+        "  semrsm study translation photos/ --model resnet18 --limit 30 --out translation/",
+        photos=True,
     )
     _add_choices(parser, ("cosine", "rbf"))
     parser.add_argument(
@@ -233,17 +281,28 @@ def _add_translation(studies: Any) -> None:
         type=float,
         nargs="+",
         default=[0.0, 0.125, 0.25, 0.5],
-        help="of the crops, in units of their side (default: 0 0.125 0.25 0.5)",
+        help="of the crops, in units of their side, 0 among them (default: 0 0.125 0.25 0.5)",
+    )
+    parser.epilog = (
+        f"Without --limit, {TRANSLATION_PHOTOS} photographs are taken, evenly spread.\n\n"
+        f"{parser.epilog}"
     )
 
 
 def _translation(arguments: argparse.Namespace) -> StudyResult:
+    from ..datasets import ShiftedCrops
     from ..studies import translation
 
-    if arguments.limit is None and arguments.dataset == "folder":
+    if 0.0 not in arguments.shifts:
+        raise InputError("--shifts: expected 0, the crop others are compared with, among them")
+    if arguments.prefix_tokens != "auto":
+        raise InputError("--prefix-tokens: expected 'auto', which is all that this study knows")
+    if arguments.limit is None:
         arguments.limit = TRANSLATION_PHOTOS
     data = open_data(arguments)
+    _check_count(data, 2)
     photos = [(name, data[i]) for i, name in enumerate(data.ids)]
+    ShiftedCrops(photos, arguments.shifts, size=1)  # says whether the shifts fit; nothing is cut
     results = []
     for model in arguments.model:
         with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
@@ -283,9 +342,16 @@ def _add_class_agreement(studies: Any) -> None:
 def _class_agreement(arguments: argparse.Namespace) -> StudyResult:
     from ..studies import class_agreement
 
+    found = _each_features(arguments, _data(arguments), fewest=4)
+    if arguments.features is not None:
+        for path, features in zip(arguments.features, found, strict=True):
+            if features.logits is None:
+                raise InputError(
+                    f"--features: expected files with class scores; {str(path)!r} has none"
+                )
     return _over(
         arguments,
-        _each_features(arguments, open_data(arguments)),
+        found,
         lambda features, progress: class_agreement(
             features,
             kernels=arguments.kernel,
@@ -298,6 +364,8 @@ def _class_agreement(arguments: argparse.Namespace) -> StudyResult:
 
 
 def _add_retrieval(studies: Any) -> None:
+    from ..studies.retrieval import BASELINES
+
     parser = _add(
         studies,
         "retrieval",
@@ -306,17 +374,34 @@ def _add_retrieval(studies: Any) -> None:
         "  semrsm study retrieval EgoObjects/ --dataset egoobjects --split eval --out retrieval/\n"
         "  semrsm study retrieval cityscapes/ --dataset cityscapes --objects things -k 1 5 "
         "--out retrieval/",
+        photos=True,
     )
     _add_choices(parser, tuple(KERNELS))
     parser.add_argument(
-        "-k", type=int, nargs="+", default=[1, 3, 5, 10], help="results scored (default: 1 3 5 10)"
+        "-k",
+        type=int,
+        nargs="+",
+        default=[1, 3, 5, 10],
+        help="numbers of results scored (default: 1 3 5 10)",
+    )
+    parser.add_argument(
+        "--baselines",
+        nargs="*",
+        default=list(BASELINES),
+        metavar="BASELINE",
+        help=f"ways without an RSM, some of {', '.join(BASELINES)}; none where nothing is named "
+        "(default: all)",
     )
     _add_bootstrap(parser)
 
 
 def _retrieval(arguments: argparse.Namespace) -> StudyResult:
     from ..studies import retrieval
+    from ..studies.retrieval import _checked_baselines
 
+    _checked_baselines(arguments.baselines, chosen_matchers(arguments.matcher))
+    for k in arguments.k:
+        whole_number(k, "-k")
     data = open_data(arguments)
     objects = data.objects
     if objects is None and data.labels is not None:
@@ -326,9 +411,10 @@ def _retrieval(arguments: argparse.Namespace) -> StudyResult:
             "--dataset: expected a data set that says what its images show; "
             f"{arguments.dataset!r} does not"
         )
+    _check_galleries(data, objects, max(arguments.k))
     return _over(
         arguments,
-        _each_features(arguments, data),
+        _each_features(arguments, data, fewest=3),
         lambda features, progress: retrieval(
             features,
             _of_ids(objects, data, features),
@@ -337,11 +423,29 @@ def _retrieval(arguments: argparse.Namespace) -> StudyResult:
             k=arguments.k,
             kernels=arguments.kernel,
             matchers=arguments.matcher,
+            baselines=arguments.baselines,
             progress=progress,
             **_bootstrap(arguments),
             **_engine(arguments),
         ),
     )
+
+
+def _check_galleries(data: Any, objects: Sequence[Any], k: int) -> None:
+    """Refuse a k for which a query has too few images to find: features take long to extract."""
+    groups = data.groups or data.ids
+    members = Counter(groups)
+    queries = [i for i, shown in enumerate(objects) if shown]
+    if not queries:
+        raise InputError("SOURCE: expected at least one image with objects; there is none")
+    query = max(queries, key=lambda i: members[groups[i]])
+    others = len(data) - members[groups[query]]
+    if k > others:
+        where = "" if data.groups is None else " outside its group"
+        raise InputError(
+            f"-k: expected at most {others}, the other images{where} that the query "
+            f"{data.ids[query]!r} has; got {k}"
+        )
 
 
 def _add_approximation(studies: Any) -> None:
@@ -354,7 +458,7 @@ def _add_approximation(studies: Any) -> None:
         "measure what approximate matchings reach and cost, beside exact solvers",
         "  semrsm study approximation photos/ --layers _blocks.4 _blocks.10 --out approximation/\n"
         "  semrsm study approximation --sizes 49 196 784 --out approximation/",
-        source=False,
+        source="; with --features, or for random fields only, it may be left out",
     )
     parser.add_argument(
         "--sizes",
@@ -379,16 +483,21 @@ def _add_approximation(studies: Any) -> None:
 
 def _approximation(arguments: argparse.Namespace) -> StudyResult:
     from ..studies import approximation
+    from ..studies.approximation import _checked_peers, _side
 
-    options: dict[str, Any] = {"rounds": arguments.rounds, "memory": arguments.memory}
+    options: dict[str, Any] = {
+        "rounds": whole_number(arguments.rounds, "--rounds"),
+        "memory": arguments.memory,
+    }
+    for size in arguments.sizes:
+        _side(size)
     if arguments.peers is not None:
-        options["peers"] = arguments.peers
-    if arguments.source is None and arguments.features is None:
-        with progress_bar("Measuring", "measurements", quiet=arguments.json) as progress:
-            return approximation(sizes=arguments.sizes, progress=progress, **options)
-    data = None if arguments.source is None else open_data(arguments)
+        options["peers"] = _checked_peers(arguments.peers)
+    found: Sequence[Features | None] = [None]
+    if arguments.source is not None or arguments.features is not None:
+        found = _each_features(arguments, _data(arguments), fewest=2)
     results: list[StudyResult] = []
-    for features in _each_features(arguments, data):
+    for features in found:
         with progress_bar("Measuring", "measurements", quiet=arguments.json) as progress:
             # Fields do not depend on the network: they are measured once.
             sizes = [] if results else arguments.sizes
@@ -416,11 +525,20 @@ def _add_locations(studies: Any) -> None:
 
 def _locations(arguments: argparse.Namespace) -> StudyResult:
     from ..studies import locations
+    from ..studies.locations import _checked_pairs
 
-    data = open_data(arguments)
+    if all(matcher.name == "none" for matcher in chosen_matchers(arguments.matcher).values()):
+        raise InputError("--matcher: expected at least one besides 'none', which moves nothing")
+    data = _data(arguments)
+    if arguments.pair is not None and data is not None:
+        _checked_pairs(arguments.pair, data.ids)
+    found = _each_features(arguments, data, fewest=2)
+    if arguments.pair is not None:
+        for features in found:
+            _checked_pairs(arguments.pair, features.ids)
     return _over(
         arguments,
-        _each_features(arguments, data),
+        found,
         lambda features, progress: locations(
             features,
             data,
@@ -454,10 +572,16 @@ def _add_layers(studies: Any) -> None:
 def _layers(arguments: argparse.Namespace) -> StudyResult:
     from ..studies import layers
 
-    given = arguments.model if arguments.features is None else arguments.features
+    option, given = "--model", arguments.model
+    if arguments.features is not None:
+        option, given = "--features", arguments.features
     if len(given) > 2:
-        raise InputError(f"--model, --features: expected one or two; got {len(given)}")
-    found = _each_features(arguments, open_data(arguments))
+        raise InputError(f"{option}: expected one or two; got {len(given)}")
+    fewest = DEBIASED_IMAGES
+    if arguments.interval is not None:
+        check_interval(arguments.interval)
+        fewest = JACKKNIFE_IMAGES
+    found = _each_features(arguments, _data(arguments), fewest=fewest)
     with progress_bar("Matching", "pairs", quiet=arguments.json) as progress:
         return layers(
             *found,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..plot import matcher_words
 from .page import Figure, Section, Table, write_report
 from .translation import write_translation_report
 
@@ -28,7 +30,7 @@ class _Text:
     columns : mapping of str to str
         Columns that a reader sees, with their heads.
     shown : mapping of str to value
-        Of several kernels, scores … the one that is shown, where the table has it.
+        Of several kernels, scores … the one that is shown, or the table's first without it.
     """
 
     title: str
@@ -56,7 +58,7 @@ _TEXTS = {
             "layer": "Layer",
             "vectors": "Vectors",
             "kernel": "Kernel",
-            "matcher": "Matcher",
+            "matcher": "RSM",
             "shift": "Shift",
             "same_median": "Same, median",
             "different_median": "Different, median",
@@ -88,7 +90,7 @@ _TEXTS = {
             "layer": "Layer",
             "vectors": "Vectors",
             "kernel": "Kernel",
-            "matcher": "Matcher",
+            "matcher": "RSM",
             "pearson": "Pearson",
             "pearson_low": "low",
             "pearson_high": "high",
@@ -104,7 +106,8 @@ _TEXTS = {
         "Retrieval of images that show the same objects",
         "Each image in turn is the query; the F1 score of its annotated objects with those of the "
         "k most similar images says how well they fit. Chance is a random order of the gallery, "
-        "best the best possible one. Differences are to the spatio-semantic RSM.",
+        "best the best possible one. Differences are to the spatio-semantic RSM. Images excluded "
+        "from a query's gallery are itself, or all of its group.",
         {
             "curves": (
                 "F1 by the number of results",
@@ -119,7 +122,7 @@ _TEXTS = {
         {
             "model": "Model",
             "layer": "Layer",
-            "matcher": "Matcher",
+            "matcher": "RSM",
             "excluded": "Excluded",
             "k": "k",
             "f1": "F1",
@@ -181,7 +184,7 @@ _TEXTS = {
             "right": "Right",
             "layer": "Layer",
             "vectors": "Vectors",
-            "matcher": "Matcher",
+            "matcher": "RSM",
             "similarity": "Cosine",
             "rise": "Rise",
             "share_beyond_neighbours": "From beyond the neighbours",
@@ -207,10 +210,10 @@ _TEXTS = {
         {
             "model_a": "Model",
             "layer_a": "Layer",
-            "matcher_a": "Matcher",
+            "matcher_a": "RSM",
             "model_b": "Model",
             "layer_b": "Layer",
-            "matcher_b": "Matcher",
+            "matcher_b": "RSM",
             "kernel": "Kernel",
             "cka": "CKA",
             "debiased_cka": "debiased",
@@ -251,23 +254,7 @@ def write_study_report(result: StudyResult, path: str | Path) -> Path:
         heading, caption = text.figures[figure]
         heading = f"{heading}: {model}" if model else heading
         sections.append(Section(heading, figures=[Figure(draw, f"{heading}. {caption}", caption)]))
-    rows, columns = shown_rows(result)
-    of_all = "" if len(rows) == len(result.table) else f" ({len(rows)} of {len(result.table)} rows)"
-    sections.append(
-        Section(
-            "Numbers",
-            tables=[
-                Table(
-                    [text.columns[column] for column in columns],
-                    [
-                        ["" if row[column] is None else row[column] for column in columns]
-                        for row in rows
-                    ],
-                    f"All of it is in table.csv{of_all}.",
-                )
-            ],
-        )
-    )
+    sections.append(Section("Numbers", tables=[_table(result)]))
     return write_report(
         path,
         title=text.title,
@@ -278,14 +265,66 @@ def write_study_report(result: StudyResult, path: str | Path) -> Path:
 
 
 def shown_rows(result: StudyResult) -> tuple[Rows, Sequence[str]]:
-    """Return the rows and the columns of a study's table that a reader wants to see first."""
+    """Return the rows and the columns of a study's table that a reader wants to see first.
+
+    Parameters
+    ----------
+    result : StudyResult
+
+    Returns
+    -------
+    rows : list of mapping
+        Those of one kernel or score where several say the same; of all layers compared, those of
+        the two RSMs of one layer.
+    columns : sequence of str
+    """
+    from ..studies.layers import LayersResult
+    from ..studies.retrieval import BASELINES
+
     text = _TEXTS[result.name]
     rows = list(result.table)
-    for column, value in text.shown.items():
-        rows = [row for row in rows if row[column] == value] or rows
+    if isinstance(result, LayersResult):
+        # Two networks are compared layer by layer, in one and the same kind of RSM.
+        alike = [row for row in rows if row["matcher_a"] == row["matcher_b"]]
+        rows = list(result.diagonal if result.other_grams is None else alike) or rows
+    for column, value in _shown(result).items():
+        of_all = BASELINES if column == "kernel" else ()  # they have a kernel of their own
+        rows = [row for row in rows if row[column] == value or row["matcher"] in of_all]
     present = [column for column in text.columns if rows and column in rows[0]]
     # One network's name in every row says nothing.
-    alike = [c for c in ("model", "model_a", "model_b") if len({row.get(c) for row in rows}) == 1]
-    if {"model_a", "model_b"} & set(present):
-        alike = alike if len({row[c] for row in rows for c in ("model_a", "model_b")}) == 1 else []
-    return rows, [column for column in present if column not in alike]
+    models = [column for column in ("model", "model_a", "model_b") if column in present]
+    if len({row[column] for row in rows for column in models}) == 1:
+        present = [column for column in present if column not in models]
+    return rows, present
+
+
+def _shown(result: StudyResult) -> dict[str, Any]:
+    """Return the values of columns that are shown where there are several."""
+    from ..studies.retrieval import BASELINES
+
+    found = {}
+    for column, value in _TEXTS[result.name].shown.items():
+        known = [row[column] for row in result.table if row["matcher"] not in BASELINES]
+        found[column] = value if value in known else known[0]
+    return found
+
+
+def _table(result: StudyResult) -> Table:
+    from ..studies.retrieval import BASELINES
+
+    text = _TEXTS[result.name]
+    rows, columns = shown_rows(result)
+    heads = [text.columns[column] for column in columns]
+
+    def cell(row: Mapping[str, Any], column: str) -> Any:
+        value = row[column]
+        if text.columns[column] == "RSM" and value not in BASELINES:
+            return matcher_words(value)
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    caption = "All of it is in table.csv."
+    if len(rows) < len(result.table):
+        chosen = ", ".join(f"{column} {value}" for column, value in _shown(result).items())
+        chosen = f" ({chosen})" if chosen else ""
+        caption = f"{len(rows):,} of {len(result.table):,} rows{chosen}; all are in table.csv."
+    return Table(heads, [[cell(row, column) for column in columns] for row in rows], caption)
