@@ -58,7 +58,13 @@ _LATER = {
 }
 
 
+#: Modules of their own, for ``semrsm.datasets.ImageFolder`` after ``import semrsm``.
+_MODULES = ("datasets", "features", "plot", "report", "runs", "studies")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     if name in _LATER:
         return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
     raise AttributeError(f"module 'semrsm' has no attribute {name!r}")

@@ -340,10 +340,12 @@ def _uri(png: bytes) -> str:
 
 
 def _table(name: str, table: Table) -> str:
-    numeric = [
-        bool(table.rows) and all(_is_number(row[j]) for row in table.rows)
+    # A column of numbers stays one where some are missing.
+    filled = [
+        [row[j] for row in table.rows if row[j] not in (None, "", "–")]
         for j in range(len(table.columns))
     ]
+    numeric = [bool(cells) and all(map(_is_number, cells)) for cells in filled]
     marks = [' class="number"' if n else "" for n in numeric]
     heads = "".join(
         f'<th scope="col"{mark}>{html.escape(str(column))}</th>'
