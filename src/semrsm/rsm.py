@@ -16,6 +16,8 @@ from .errors import InputError, did_you_mean, require
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .report.explorer import Exploration
+
 FORMAT = "semrsm.RSM/1"
 
 #: How :meth:`RSM.to_rsatoolbox` may turn a similarity K into a dissimilarity.
@@ -230,3 +232,52 @@ class RSM:
         from .plot import plot_rsm
 
         return plot_rsm(self, ax=ax, **options)
+
+    def explore(
+        self,
+        path: str | Path | None = None,
+        *,
+        other: RSM | None = None,
+        images: Any = None,
+        labels: Any = None,
+    ) -> Exploration:
+        """Write the RSM as an interactive page, which a notebook shows and a browser opens.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            A name that ends in ``.html``, or a folder to be made; by default a file in a new
+            temporary folder. The object that is returned says where.
+        other : RSM, optional
+            Of the same images, to be put beside this one: the spatio-semantic RSM, say.
+        images : str, Path or data set, optional
+            The photographs, by the ids of the RSM: a folder, or anything with ``ids`` and
+            ``images[i]``.
+        labels : mapping of str to str or sequence of str, optional
+            What the images show, by id or in order.
+
+        Returns
+        -------
+        semrsm.report.Exploration
+
+        Raises
+        ------
+        InputError
+            If `other` is of other images, a photograph or label is missing, or the page cannot be
+            written.
+
+        See Also
+        --------
+        semrsm.report.write_explorer : For several layers, and matches of patches.
+        """
+        from .report.explorer import explore
+
+        # What is usual stands on the left.
+        both = [self] if other is None else sorted([self, other], key=lambda r: r.matcher != "none")
+        return explore(both, path, images=images, labels=labels)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a small picture and the facts."""
+        from .report.explorer.picture import rsm_html
+
+        return rsm_html(self)

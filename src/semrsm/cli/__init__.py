@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
             "  semrsm rsm features.npz --kernel cosine rbf --out results/\n"
             "  semrsm compare results/ --method debiased-cka\n"
             "  semrsm study retrieval EgoObjects/ --dataset egoobjects --out retrieval/\n"
-            "  semrsm report results/ --images photos/ --out report.html"
+            "  semrsm report results/ --images photos/ --out report/"
         ),
     )
     top.add_argument("--version", action="version", version=f"semrsm {__version__}")

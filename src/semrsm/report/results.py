@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..features.result import concept_vectors
 from ..matchers import match
-from ..plot import matcher_words, plot_match, plot_rsms
-from .page import Figure, Section, Table, write_report
+from ..plot import plot_match, plot_rsms
+from .explorer import write_explorer
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -42,73 +43,35 @@ def write_results_report(
     path: str | Path,
     *,
     features: Features | None = None,
-    images: str | Path | None = None,
+    images: Any = None,
+    **options: Any,
 ) -> Path:
-    """Write the report of a results folder as one HTML file.
+    """Write the report of a results folder: the explorer.
 
     Parameters
     ----------
     results : Results
         What ``semrsm rsm`` computed.
     path : str or Path
-        The file.
+        A name that ends in ``.html``, or a folder.
     features : Features, optional
-        The features; with `images`, they give the overlay of one match.
-    images : str or Path, optional
-        The folder of the photographs.
+        The features: with them the page shows which patch was matched with which.
+    images : str, Path or data set, optional
+        The photographs.
+    **options
+        As for :func:`semrsm.report.write_explorer`.
 
     Returns
     -------
     Path
-        The file written.
+        The page.
 
     Raises
     ------
     InputError
-        If `images` does not hold the photographs that the results name.
+        As :func:`semrsm.report.write_explorer`.
     """
-    sections = [
-        Section(
-            "RSMs",
-            "Spatio-semantic RSMs compare each place of one image with the same place of the "
-            "other; semantic RSMs first match the concept vectors of the two images so that "
-            "their similarity is largest. All matrices of a kernel share one colour scale.",
-            figures=[
-                Figure(
-                    draw,
-                    f"Heat maps of the RSMs of every layer under the {kernel} kernel",
-                    f"RSMs ({kernel}) by layer and matcher.",
-                )
-                for kernel, draw in zip(results.kernels, figures_of(results).values(), strict=True)
-            ],
-            tables=[_table(results)],
-        )
-    ]
-    changed = _most_changed(results)
-    if changed is not None:
-        sections.append(_changes(results, *changed))
-    if features is not None and images is not None:
-        overlay = match_figure(results, features, images)
-        if overlay is not None:
-            draw, caption = overlay
-            text = (
-                "Each patch of the left image has a colour by its place; the patch of the right "
-                "image that it was matched with has the same colour, the more strongly the more "
-                "it adds to the similarity. Lines join the strongest pairs."
-            )
-            alt = "Two photographs with their matched patches"
-            sections.append(
-                Section("What matched what", text, figures=[Figure(draw, alt, caption)])
-            )
-    count = results.facts.get("images", "")
-    return write_report(
-        path,
-        title=f"RSMs of {count} images",
-        sections=sections,
-        provenance=results.facts,
-        summary=f"{len(results.layers)} layers, matchers {', '.join(results.matchers)}, kernels "
-        f"{', '.join(results.kernels)}.",
-    )
+    return write_explorer(results, path, features=features, images=images, **options)
 
 
 def match_figure(
@@ -131,7 +94,7 @@ def match_figure(
         if name not in photos.ids:
             raise InputError(f"images: expected the photographs of the results; {name!r} is absent")
     pair = [photos[photos.ids.index(features.ids[k])] for k in (i, j)]
-    vectors = [features[layer][k].reshape(features[layer].shape[1], -1).T for k in (i, j)]
+    vectors = [concept_vectors(features[layer][k]) for k in (i, j)]
     found = match(*vectors)
 
     def draw() -> Any:
@@ -173,49 +136,3 @@ def _most_changed(
     rows, columns = np.triu_indices_from(gain, k=1)
     order = np.argsort(-gain[rows, columns], kind="stable")[:most]
     return layer, [(int(rows[k]), int(columns[k])) for k in order]
-
-
-def _changes(results: Results, layer: str, pairs: list[tuple[int, int]]) -> Section:
-    before = results.grams[layer, "none"].rsm("cosine").values
-    after = results.grams[layer, "optimal"].rsm("cosine").values
-    ids = results.grams[layer, "optimal"].row_ids
-    return Section(
-        "What matching changes most",
-        tables=[
-            Table(
-                ["Image", "Image", "Spatio-semantic", "Semantic", "Gain"],
-                [
-                    [
-                        ids[i],
-                        ids[j],
-                        f"{before[i, j]:.3f}",
-                        f"{after[i, j]:.3f}",
-                        f"{after[i, j] - before[i, j]:.3f}",
-                    ]
-                    for i, j in pairs
-                ],
-                f"The pairs whose cosine similarity at {layer} gains most by matching.",
-            )
-        ],
-    )
-
-
-def _table(results: Results) -> Table:
-    return Table(
-        ["Layer", "Grid", "RSM", "Kernel", "Lowest", "Median", "Highest", "Largest gap"],
-        [
-            [
-                row["layer"],
-                row["grid"],
-                matcher_words(row["matcher"]),
-                row["kernel"],
-                f"{row['lowest']:.4g}",
-                f"{row['median']:.4g}",
-                f"{row['highest']:.4g}",
-                f"{row['largest_gap']:.0e}",
-            ]
-            for row in results.table()
-        ],
-        "Similarities of distinct images. The gap is how much, relatively, the best matching could "
-        "still exceed the one that was used: the certificate.",
-    )

@@ -5,108 +5,122 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..kernels import KERNELS
 from ..plot import matcher_words
-from .page import Figure, Section, Table, write_report
+from .explorer import Start, middle_layer, write_explorer
+from .page import Figure, Section, Table
 
 if TYPE_CHECKING:
     from ..studies.translation import TranslationResult
 
 
 def write_translation_report(result: TranslationResult, path: str | Path) -> Path:
-    """Write the report of a translation study as one HTML file.
+    """Write the report of a translation study: the explorer, and below it figures and the table.
 
     Parameters
     ----------
     result : TranslationResult
         What :func:`semrsm.studies.translation` returned.
     path : str or Path
-        The file.
+        A name that ends in ``.html``, or a folder; see :func:`semrsm.report.write_explorer`.
 
     Returns
     -------
     Path
-        The file written.
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the page may not be written.
     """
-    protocol = result.protocol
+    protocol, crops = result.protocol, result.crops
     kernel = protocol["kernels"][0]
-    photos, shifts = protocol["photographs"], protocol["shifts"]
-    return write_report(
+    layer = middle_layer(result.features.grids) or next(iter(result.features))
+    shifts = sorted(set(crops.crop_shifts))
+    # The first photograph, moved so far that much of it is still there: the pair of the figure too.
+    moved = crops.crop_shifts.index(shifts[-2] if len(shifts) > 2 else shifts[-1])
+    return write_explorer(
+        result.grams,
         path,
+        features=result.features,
+        images=crops,
+        labels=crops.groups,
+        pairs=[(crops.ids[0], crops.ids[moved])],
+        # Kernels with options of their own are in the table alone, by what it calls them.
+        kernels=[name for name in protocol["kernels"] if name in KERNELS] or None,
         title="The same photographs, moved",
-        summary=_summary(result, kernel),
-        sections=[
-            Section(
-                "What the matrices show",
-                f"{len(photos)} photographs were each cut {len(shifts)} times, the window moved by "
-                f"{', '.join(f'{s:g}' for s in shifts)} of its side, and all crops went through "
-                f"{protocol['features'].get('model', 'the network')}. A spatio-semantic RSM "
-                "compares each place of one image with the same place of the other; a semantic RSM "
-                "first matches the concept vectors of the two images so that their similarity is "
-                "largest. Crops of one photograph are neighbours, framed by white lines: where "
-                "the RSM knows a moved photograph again, its whole frame is bright.",
-                figures=[
-                    Figure(
-                        result.figures["rsms"],
-                        "Heat maps of the spatio-semantic and the semantic RSM of every layer",
-                        f"RSMs ({kernel}) by layer, on one colour scale: spatio-semantic on the "
-                        "left, semantic on the right.",
-                    )
-                ],
-            ),
-            Section(
-                "How well moved photographs are told from others",
-                figures=[
-                    Figure(
-                        result.figures["distributions"],
-                        "Histograms of similarity for the same photograph moved and for different "
-                        "photographs, by layer and matcher",
-                        f"Distributions of similarity ({kernel}). AUC is the probability that the "
-                        "same photograph, moved, is more similar than a different one.",
-                    )
-                ],
-                tables=[_table(result, kernel)],
-            ),
-            Section(
-                "What matched what",
-                "Each patch of the left crop has a colour by its place; the patch of the right "
-                "crop that it was matched with has the same colour, the more strongly the more "
-                "it adds to the similarity. Lines join the strongest pairs.",
-                figures=[
-                    Figure(
-                        result.figures["match"],
-                        "Two overlapping crops of one photograph with their matched patches",
-                        "The matching moves with the scene: the lines are parallel to the shift.",
-                    )
-                ],
-            ),
-        ],
-        provenance=protocol,
+        lead=_lead(result, kernel, layer),
+        sections=_sections(result, kernel),
+        facts=protocol,
+        start=Start(layer=layer, order="label"),
     )
 
 
-def _rows(result: TranslationResult, kernel: str, shift: float) -> dict[tuple[str, str], float]:
-    return {
-        (row["layer"], row["matcher"]): row["auc"]
+def _lead(result: TranslationResult, kernel: str, layer: str) -> str:
+    photos, shifts = result.protocol["photographs"], result.protocol["shifts"]
+    model = result.protocol["features"].get("model", "a network")
+    text = (
+        f"{len(photos)} photographs were each cut {len(shifts)} times, the window moved a little "
+        f"further each time, and all crops went through {model}. The usual, spatio-semantic RSM "
+        "compares images place by place: to it a photograph that has moved is almost another "
+        "photograph, and only the diagonal is bright, where a crop meets itself. The semantic RSM "
+        "first finds where each place has gone: the crops of one photograph are a bright block, "
+        "wherever the window was."
+    )
+    moved = sorted({row["shift"] for row in result.table})
+    shift = moved[-2] if len(moved) > 1 else moved[-1]
+    rows = {
+        row["matcher"]: row
         for row in result.table
-        if row["kernel"] == kernel and row["shift"] == shift
+        if (row["layer"], row["kernel"], row["shift"]) == (layer, kernel, shift)
     }
-
-
-def _summary(result: TranslationResult, kernel: str) -> str:
-    largest = max(row["shift"] for row in result.table)
-    found = _rows(result, kernel, largest)
-    layers = list(dict.fromkeys(layer for layer, _ in found))
-    sentences = [
-        f"at {layer} from {found[layer, 'none']:.2f} to {found[layer, 'optimal']:.2f}"
-        for layer in layers
-        if (layer, "none") in found and (layer, "optimal") in found
-    ]
-    if not sentences:
-        return ""
+    if "none" not in rows or "optimal" not in rows:
+        return text
+    usual, semantic = rows["none"], rows["optimal"]
     return (
-        f"Matching concept vectors raises the probability that a photograph moved by {largest:g} "
-        f"of its side is found more similar than a different photograph: {'; '.join(sentences)}."
+        f"{text} At layer {layer}, a photograph and the same one moved by {_share(shift)} of its "
+        f"side have a similarity of {usual['same_median']:.2f} by the first and "
+        f"{semantic['same_median']:.2f} by the second; different photographs "
+        f"{usual['different_median']:.2f} and {semantic['different_median']:.2f}."
     )
+
+
+def _share(shift: float) -> str:
+    return {0.5: "half", 0.25: "a quarter"}.get(shift, f"{shift:g}")
+
+
+def _sections(result: TranslationResult, kernel: str) -> list[Section]:
+    shifts = ", ".join(f"{shift:g}" for shift in result.protocol["shifts"])
+    return [
+        Section(
+            "All layers",
+            "Crops of one photograph are neighbours, framed by white lines; the window was moved "
+            f"by {shifts} of its side. Where the RSM knows a moved photograph again, its "
+            "whole frame is bright.",
+            figures=[
+                Figure(
+                    result.figures["rsms"],
+                    "Heat maps of the spatio-semantic and the semantic RSM of every layer",
+                    f"RSMs ({kernel}) by layer, on one colour scale: spatio-semantic on the "
+                    "left, semantic on the right.",
+                )
+            ],
+        ),
+        Section(
+            "How well moved photographs are told from others",
+            figures=[
+                Figure(
+                    result.figures["distributions"],
+                    "Histograms of similarity for the same photograph moved and for different "
+                    "photographs, by layer and matcher",
+                    f"Distributions of similarity ({kernel}). AUC is the probability that the "
+                    "same photograph, moved, is more similar than a different one.",
+                )
+            ],
+            tables=[_table(result, kernel)],
+        ),
+    ]
 
 
 def _table(result: TranslationResult, kernel: str) -> Table:

@@ -1,0 +1,239 @@
+"""Which pairs of images a page can show patch by patch, and how their patches were matched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...features.result import concept_vectors
+from ...gram import Gram
+from ...matchers import match
+from ...plot.overlay import _spread
+from .pack import as_base64, pack_signed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...features import Features
+    from ...kernels import Kernel
+    from .views import Views
+
+#: Patches of an image, at most: finer grids cannot be told apart on a photograph.
+MOST_PATCHES = 4096
+
+#: Of all matches of a page together, in equal shares for the layers; eight bytes each.
+MOST_VECTORS = 400_000
+
+#: Entries of the affinity matrices of all matches, likewise: about ten seconds on one core.
+MOST_AFFINITIES = 1_200_000_000
+
+#: Pairs that matching changes most, of each layer.
+CHANGED = 12
+
+#: Lines that join the strongest pairs of patches.
+LINES = 12
+
+_FREE = 65535
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The match of the images `left` and `right` at one layer."""
+
+    layer: str
+    left: int
+    right: int
+
+
+def wanted_matches(
+    views: Views, layers: Sequence[str], chosen: Sequence[Pair], *, nearest: int = 3
+) -> Iterator[Wanted]:
+    """Name the matches that a reader will ask for, the most wanted first.
+
+    Those of the chosen pairs; of the pairs that matching changes most; and of every image with its
+    nearest neighbours under every RSM, the first of all images before the second of any.
+
+    Parameters
+    ----------
+    views : Views
+        Of one set of images.
+    layers : sequence of str
+        The layers whose patches are known.
+    chosen : sequence of (int, int)
+        Pairs of the reader's own.
+    nearest : int
+        How many neighbours of each image.
+
+    Yields
+    ------
+    Wanted
+        Each once, the earlier image on the left.
+    """
+    seen: set[Wanted] = set()
+
+    def new(layer: str, i: int, j: int) -> Iterator[Wanted]:
+        one = Wanted(layer, min(i, j), max(i, j))
+        if i != j and one not in seen:
+            seen.add(one)
+            yield one
+
+    for i, j in chosen:
+        for layer in layers:
+            yield from new(layer, i, j)
+    kernel = views.kernels[0]
+    for layer in layers:
+        for i, j in most_changed(views, layer, kernel, CHANGED):
+            yield from new(layer, i, j)
+    ranked = {}
+    for layer in layers:
+        for matcher in views.matchers:
+            if (layer, matcher, kernel) in views.views:
+                values = views.views[layer, matcher, kernel].values.copy()
+                np.fill_diagonal(values, -np.inf)
+                ranked[layer, matcher] = np.argsort(-values, axis=1, kind="stable")[:, :nearest]
+    for rank in range(min(nearest, len(views.row_ids) - 1)):
+        for (layer, _), order in ranked.items():
+            for i in range(len(order)):
+                yield from new(layer, i, int(order[i, rank]))
+
+
+def most_changed(views: Views, layer: str, kernel: str, most: int) -> list[Pair]:
+    """Return the pairs that matching raises most, strongest first; none where nothing compares."""
+    keys = [(layer, matcher, kernel) for matcher in ("none", _semantic(views.matchers))]
+    if not views.is_symmetric or any(key not in views.views for key in keys):
+        return []
+    before, after = (views.views[key].values for key in keys)
+    rows, columns = np.triu_indices_from(before, k=1)
+    gain = (after - before)[rows, columns]
+    order = np.argsort(-gain, kind="stable")[:most]
+    return [(int(rows[k]), int(columns[k])) for k in order]
+
+
+def _semantic(matchers: Sequence[str]) -> str:
+    """Return the matcher of the semantic RSM: the exact one, if it is there."""
+    others = [matcher for matcher in matchers if matcher != "none"]
+    return "optimal" if "optimal" in others or not others else others[0]
+
+
+def compute_matches(
+    views: Views,
+    features: Features,
+    wanted: Iterator[Wanted],
+    *,
+    progress: Callable[[int, int], object] | None = None,
+) -> list[dict[str, Any]]:
+    """Match pairs until the page is full.
+
+    Parameters
+    ----------
+    views : Views
+        For the kernels through which values are seen.
+    features : Features
+        The concept vectors, by the ids of the views.
+    wanted : iterator of Wanted
+        The most wanted first.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in parts of what a page may hold.
+
+    Returns
+    -------
+    list of dict
+        For the page: layer, images, the patch that each patch went to, what it gave, what it gives
+        at its own place, the strongest pairs, and the values with and without matching.
+    """
+    places = {name: place for place, name in enumerate(features.ids)}
+    found: list[dict[str, Any]] = []
+    shares: dict[str, tuple[float, float]] = {}  # what each layer has used, of vectors and of time
+    layers = max(1, len(views.layers))
+    for one in wanted:
+        left, right = (
+            concept_vectors(features[one.layer][places[views.row_ids[image]]])
+            for image in (one.left, one.right)
+        )
+        grid = views.grids[one.layer]
+        if not len(left) == len(right) == grid[0] * grid[1] <= MOST_PATCHES:
+            continue  # vectors that stand for no place are among them
+        used = shares.get(one.layer, (0.0, 0.0))
+        used = (
+            used[0] + layers * len(left) / MOST_VECTORS,
+            used[1] + layers * 2 * len(left) ** 2 / MOST_AFFINITIES,  # exact and greedy
+        )
+        if max(used) > 1:
+            continue
+        shares[one.layer] = used
+        found.append(_matched(views, one, left, right, grid))
+        if progress is not None:
+            progress(round(1000 * sum(map(max, shares.values())) / layers), 1000)
+    return found
+
+
+def _matched(
+    views: Views,
+    one: Wanted,
+    left: NDArray[Any],
+    right: NDArray[Any],
+    grid: tuple[int, int],
+) -> dict[str, Any]:
+    best, greedy = (match(left, right, matcher=matcher) for matcher in ("optimal", "greedy"))
+    stayed = np.einsum("sc,sc->s", left, right, dtype=np.float64)
+    found = {"none": float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
+    norms = [float(np.einsum("sc,sc->", x, x, dtype=np.float64)) for x in (left, right)]
+    size = float(np.sqrt(norms[0]) * np.sqrt(norms[1])) or 1.0
+    given = best.contributions / size
+    target = np.where(best.permutation >= 0, best.permutation, _FREE)
+    gained = np.where(best.permutation >= 0, np.maximum(given, 0.0), 0.0)
+    return {
+        "layer": one.layer,
+        "pair": [one.left, one.right],
+        "target": as_base64(target.astype("<u2")),
+        # In units of the cosine: they add up to it.
+        "given": pack_signed(given),
+        "stayed": pack_signed(stayed / size),
+        "lines": _spread(gained, grid, LINES).tolist(),
+        "cosine": best.value / size,
+        "values": {
+            kernel: _values(views, one.layer, kernel, found, best.upper_bound, norms)
+            for kernel in views.kernels
+        },
+    }
+
+
+def _values(
+    views: Views,
+    layer: str,
+    kernel: str,
+    found: Mapping[str, float],
+    upper_bound: float,
+    norms: Sequence[float],
+) -> dict[str, float]:
+    """Return what the matchings of one pair are worth under one kernel, and at most could be."""
+    values = {}
+    semantic = views.views.get((layer, _semantic(views.matchers), kernel))
+    for matcher, value in found.items():
+        # Where the results lack a matcher, the bandwidth is that of the semantic RSM.
+        view = views.views.get((layer, matcher, kernel), semantic)
+        if view is not None and view.kernel is not None:
+            values[matcher] = _through(view.kernel, value, norms)
+    if semantic is not None and semantic.kernel is not None and semantic.upper_bound is not None:
+        values["bound"] = _through(semantic.kernel, upper_bound, norms)
+    return values
+
+
+def _through(kernel: Kernel, value: float, norms: Sequence[float]) -> float:
+    one = Gram(
+        values=np.array([[value]]),
+        upper_bound=np.array([[value]]),
+        row_squared_norms=np.array([norms[0]]),
+        column_squared_norms=np.array([norms[1]]),
+        row_ids=("a",),
+        column_ids=("b",),
+        matcher="optimal",
+        dtype=np.dtype(np.float32),
+        is_symmetric=False,
+    )
+    return float(kernel.view(one)[0][0, 0])

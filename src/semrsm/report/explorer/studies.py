@@ -1,0 +1,69 @@
+"""What a study wrote, as a section of the page: its figures and its table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ...studies.result import StudyResult
+from ..page import Figure, Section, Table
+from ..studies import _TEXTS, shown_rows
+
+#: Rows of a table that a page shows; the rest is in the file.
+_MOST_ROWS = 200
+
+
+def study_section(folder: str | Path) -> Section:
+    """Read a folder that ``semrsm study`` wrote.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With ``table.csv``, ``protocol.json`` and figures.
+
+    Returns
+    -------
+    Section
+
+    Raises
+    ------
+    InputError
+        If the folder is none that a study wrote.
+    """
+    root = Path(folder)
+    try:
+        protocol = json.loads((root / "protocol.json").read_text(encoding="utf-8"))
+        with open(root / "table.csv", newline="", encoding="utf-8") as file:
+            rows = [
+                {key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)
+            ]
+        text = _TEXTS[protocol["study"]]
+        result = StudyResult(protocol["study"], tuple(rows), {}, protocol)
+        chosen, columns = shown_rows(result)
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"study: expected a folder written by 'semrsm study'; {str(folder)!r} is not one"
+        ) from error
+    figures = []
+    for path in sorted(root.glob("*.png")):
+        name, _, model = path.stem.partition("-")
+        heading, caption = text.figures.get(name, (path.stem, ""))
+        shown = f"{heading}: {model}" if model else heading
+        figures.append(Figure(path.read_bytes(), f"{shown}. {caption}", f"{shown}. {caption}"))
+    kept = chosen[:_MOST_ROWS]
+    cells = [["" if row[column] is None else row[column] for column in columns] for row in kept]
+    caption = f"{len(kept)} of the {len(rows)} rows of {root.name}/table.csv."
+    table = Table([text.columns[column] for column in columns], cells, caption)
+    return Section(text.title, text.question, figures=figures, tables=[table])
+
+
+def _value(text: str | None) -> Any:
+    """Return a cell of a CSV file as the number that it is, or as it is."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return text or None
+    return int(number) if text is not None and text.lstrip("-").isdigit() else number

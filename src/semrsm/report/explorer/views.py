@@ -1,0 +1,235 @@
+"""What a page shows as heat maps: similarities of images by layer, matcher and kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...gram import Gram
+from ...kernels import RBF, Cosine, Kernel, Laplacian, Linear, RationalQuadratic, resolve_kernel
+from ...results import Results
+from ...rsm import RSM
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...runs import Run, StoredGram
+
+#: More images make no heat map that a page can hold, or anybody read.
+MOST_IMAGES = 2000
+
+#: Kernels that increase with V, so that a bound of V is a bound of them.
+_INCREASING = (Linear, Cosine, RBF, Laplacian, RationalQuadratic)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One RSM.
+
+    Attributes
+    ----------
+    values : ndarray, shape (N, M), float64
+    upper_bound : ndarray, shape (N, M), or None
+        The kernel at the upper bound of V: no matching of the two images gives more.
+    kernel : Kernel or None
+        With its bandwidth found; None where only the values are known.
+    sigma, largest_gap : float or None
+    """
+
+    values: NDArray[np.float64]
+    upper_bound: NDArray[np.float64] | None = None
+    kernel: Kernel | None = None
+    sigma: float | None = None
+    largest_gap: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """The RSMs of one page, all of the same images.
+
+    Attributes
+    ----------
+    views : dict of (str, str, str) to View
+        By layer, matcher and kernel.
+    row_ids, column_ids : tuple of str
+    is_symmetric : bool
+    whole : (int, int)
+        How many images there are; those of the page are the first ones.
+    grids : mapping of str to (int, int)
+    facts : mapping
+    """
+
+    views: dict[tuple[str, str, str], View]
+    row_ids: tuple[str, ...]
+    column_ids: tuple[str, ...]
+    is_symmetric: bool
+    whole: tuple[int, int]
+    grids: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers, in order."""
+        return list(dict.fromkeys(layer for layer, _, _ in self.views))
+
+    @property
+    def matchers(self) -> list[str]:
+        """The matchers, in order."""
+        return list(dict.fromkeys(matcher for _, matcher, _ in self.views))
+
+    @property
+    def kernels(self) -> list[str]:
+        """The kernels, in order."""
+        return list(dict.fromkeys(kernel for _, _, kernel in self.views))
+
+
+def views_of(
+    source: Results | Run | Mapping[tuple[str, str], Gram | StoredGram] | Sequence[RSM],
+    *,
+    kernels: Sequence[str | Kernel] | None = None,
+    sigma: float | str = "median",
+    most: int = MOST_IMAGES,
+) -> Views:
+    """Return the RSMs of anything that holds some.
+
+    Parameters
+    ----------
+    source : Results, Run, mapping of (str, str) to Gram, or sequence of RSM
+        What ``semrsm rsm`` computed; Grams by layer and matcher; or RSMs of the same images.
+    kernels : sequence of str or Kernel, optional
+        Through which Grams are seen; those of the results, or the cosine. RSMs have their own.
+    sigma : float or str
+        As for :meth:`semrsm.Gram.rsm`; results have their own.
+    most : int
+        How many images to take at most on a side: the first ones.
+
+    Returns
+    -------
+    Views
+
+    Raises
+    ------
+    InputError
+        If there is nothing to show, or not all of it is of the same images.
+    """
+    if isinstance(source, Results):
+        chosen = source.kernels if kernels is None else kernels
+        return _of_grams(source.grams, chosen, source.sigma, source.grids, source.facts, most)
+    if isinstance(source, Mapping):
+        path = getattr(source, "path", None)
+        facts = {} if path is None else {"source": path.name}
+        return _of_grams(source, kernels or ("cosine",), sigma, {}, facts, most)
+    if kernels is not None:
+        raise InputError("kernels: expected None, since RSMs have theirs; pass Grams for others")
+    return _of_rsms(list(source), most)
+
+
+def _of_grams(
+    grams: Mapping[tuple[str, str], Gram | StoredGram],
+    kernels: Sequence[str | Kernel],
+    sigma: float | str,
+    grids: Mapping[str, tuple[int, int]],
+    facts: Mapping[str, Any],
+    most: int,
+) -> Views:
+    if not grams:
+        raise InputError("source: expected at least one Gram; got none")
+    resolved = [resolve_kernel(kernel, sigma) for kernel in kernels]
+    views: dict[tuple[str, str, str], View] = {}
+    _check_same_images(list(grams.values()))
+    first = next(iter(grams.values()))
+    rows, columns = slice(0, most), slice(0, most)
+    for (layer, matcher), gram in grams.items():
+        part = _part(gram, rows, columns)
+        for kernel in resolved:
+            # The bandwidth is that of all images, also where the page shows some of them.
+            fixed = _with_bandwidth(kernel, gram)
+            values, found = fixed.view(part)
+            bound = None
+            if isinstance(fixed, _INCREASING):
+                bound, _ = fixed.view(replace(part, values=part.upper_bound))
+                bound = np.maximum(bound, values)  # one multiplication is rounded, another is not
+            views[layer, matcher, fixed.name] = View(
+                values, bound, fixed, found, float(gram.largest_gap)
+            )
+    told = {"matching": dict(first.provenance)}
+    return Views(
+        views,
+        first.row_ids[rows],
+        first.column_ids[columns],
+        first.is_symmetric,
+        (len(first.row_ids), len(first.column_ids)),
+        grids,
+        {**told, **facts},
+    )
+
+
+def _part(gram: Gram | StoredGram, rows: slice, columns: slice) -> Gram:
+    if not isinstance(gram, Gram):
+        return gram.part(rows, columns)
+    if len(gram.row_ids) <= rows.stop and len(gram.column_ids) <= columns.stop:
+        return gram
+    return replace(
+        gram,
+        values=gram.values[rows, columns],
+        upper_bound=gram.upper_bound[rows, columns],
+        row_squared_norms=gram.row_squared_norms[rows],
+        column_squared_norms=gram.column_squared_norms[columns],
+        row_ids=gram.row_ids[rows],
+        column_ids=gram.column_ids[columns],
+    )
+
+
+def _with_bandwidth(kernel: Kernel, gram: Gram | StoredGram) -> Kernel:
+    """Return the kernel with the bandwidth that its rule finds for all pairs."""
+    if not is_dataclass(kernel) or not isinstance(getattr(kernel, "sigma", None), str):
+        return kernel
+    if isinstance(gram, Gram):
+        _, found = kernel.view(gram)
+        fixed: Kernel = replace(kernel, sigma=found)
+        return fixed
+    return gram.rsm(kernel).kernel_object
+
+
+def _of_rsms(rsms: list[RSM], most: int) -> Views:
+    if not rsms or not all(isinstance(rsm, RSM) for rsm in rsms):
+        got = "none" if not rsms else ", ".join(type(rsm).__name__ for rsm in rsms)
+        raise InputError(f"source: expected results, a run, Grams by layer, or RSMs; got {got}")
+    _check_same_images(rsms)
+    views: dict[tuple[str, str, str], View] = {}
+    names: dict[tuple[str, str], int] = {}
+    for rsm in rsms:
+        if not np.isfinite(rsm.values).all():
+            raise InputError(f"source: expected finite values; {rsm} has NaN or infinity")
+        # RSMs say nothing of their layer: those of one matcher and kernel are counted.
+        key = (rsm.matcher, rsm.kernel)
+        names[key] = names.get(key, 0) + 1
+        layer = "RSM" if names[key] == 1 else f"RSM {names[key]}"
+        values = rsm.values[:most, :most]
+        views[layer, rsm.matcher, rsm.kernel] = View(values, sigma=rsm.sigma)
+    first = rsms[0]
+    return Views(
+        views,
+        first.row_ids[:most],
+        first.column_ids[:most],
+        first.is_symmetric,
+        (len(first.row_ids), len(first.column_ids)),
+        facts=dict(first.provenance),
+    )
+
+
+def _check_same_images(given: Sequence[Any]) -> None:
+    first = given[0]
+    for other in given[1:]:
+        if (other.row_ids, other.column_ids) != (first.row_ids, first.column_ids):
+            raise InputError(
+                "source: expected RSMs of the same images in the same order; their ids differ"
+            )
+        if other.is_symmetric != first.is_symmetric:
+            raise InputError(
+                "source: expected RSMs of one set of images, or of two; got both kinds"
+            )
