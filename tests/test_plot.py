@@ -12,7 +12,7 @@ import semrsm
 from semrsm import plot
 from semrsm.errors import InputError
 from semrsm.plot._common import shortened
-from semrsm.plot.overlay import _place_colours
+from semrsm.plot.overlay import place_colours
 
 matplotlib = pytest.importorskip("matplotlib", reason="the figures need the extra 'plot'")
 from matplotlib.figure import Figure  # noqa: E402
@@ -526,12 +526,12 @@ def test_pillow_images_are_taken():
 
 
 def test_colours_of_places_differ_and_are_colours():
-    colours = _place_colours(14, 14)
+    colours = place_colours(14, 14)
     assert colours.shape == (196, 3)
     assert colours.min() >= 0
     assert colours.max() <= 1
     assert len(np.unique(np.round(colours, 4), axis=0)) == 196
-    assert np.isfinite(_place_colours(1, 1)).all()
+    assert np.isfinite(place_colours(1, 1)).all()
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def plot_intervals(
         height = 0.24 * len(names) * max(1, len(matchers) / 2) + 0.5
         figure = new_figure(4.2 * columns, height * rows + 0.6)
     axes = panel_grid(figure, rows, columns)
-    styles = _styles(matchers)
+    styles = styles_of(matchers)
     for ax, (title, panel) in zip(axes.flat, panels.items(), strict=False):
         for j, matcher in enumerate(matchers):
             shift = (j - (len(matchers) - 1) / 2) * 0.5 / len(matchers)
@@ -93,7 +93,7 @@ def plot_intervals(
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_title(title, fontsize=MEDIUM, loc="left", parse_math=False)
         ax.set_xlabel(xlabel, fontsize=SMALL)
-        _plain(ax)
+        plain_axes(ax)
     _finish(figure, axes, len(panels))
     return figure
 
@@ -131,7 +131,7 @@ def plot_retrieval(
     MissingDependencyError
         If matplotlib is not installed.
     """
-    _check_columns(rows, ("layer", "kernel", "matcher", "excluded", "score", "k", "f1", "chance"))
+    check_columns(rows, ("layer", "kernel", "matcher", "excluded", "score", "k", "f1", "chance"))
     kernels = list(dict.fromkeys(row["kernel"] for row in rows))
     kernel = kernel or ("cosine" if "cosine" in kernels else kernels[0])
     # Baselines are no kernels of a Gram: they are drawn beside any of these.
@@ -150,7 +150,7 @@ def plot_retrieval(
     if figure is None:
         figure = new_figure(4.2 * len(excluded) + 0.4, 2.5 * len(layers) + 0.8)
     axes = panel_grid(figure, len(layers), len(excluded))
-    styles = _styles(matchers)
+    styles = styles_of(matchers)
     for i, layer in enumerate(layers):
         for j, what in enumerate(excluded):
             ax = axes[i, j]
@@ -191,7 +191,7 @@ def plot_retrieval(
             )
             ax.set_ylabel(f"F1@k ({score}, {kernel})" if j == 0 else "", fontsize=SMALL)
             ax.set_xlabel("k" if i == len(layers) - 1 else "", fontsize=SMALL)
-            _plain(ax)
+            plain_axes(ax)
     _finish(figure, axes, axes.size)
     return figure
 
@@ -220,7 +220,7 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
     MissingDependencyError
         If matplotlib is not installed.
     """
-    _check_columns(rows, ("layer", "vectors", "solver", "matcher", "quality_median"))
+    check_columns(rows, ("layer", "vectors", "solver", "matcher", "quality_median"))
     own = [row for row in rows if row["solver"] == "semrsm"]
     if not any(row["matcher"] != "none" for row in own):
         raise InputError("rows: expected matchers of the solver 'semrsm'; got none")
@@ -232,7 +232,7 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
     if figure is None:
         figure = new_figure(3.5 * columns + 0.4, 2.7 * lines + 0.9)
     axes = panel_grid(figure, lines, columns)
-    styles = _styles(matchers)
+    styles = styles_of(matchers)
     for ax, layer in zip(axes.flat, layers, strict=False):
         found = [row for row in own if row["layer"] == layer]
         for row in found:
@@ -260,7 +260,7 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
         ax.set_title(name, fontsize=MEDIUM, loc="left", parse_math=False)
         ax.set_xlabel("ms per pair, one thread", fontsize=SMALL)
         ax.set_ylabel("matched ÷ optimal", fontsize=SMALL)
-        _plain(ax)
+        plain_axes(ax)
     _finish(figure, axes, len(layers))
     return figure
 
@@ -288,12 +288,12 @@ def plot_runtime(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
     MissingDependencyError
         If matplotlib is not installed.
     """
-    _check_columns(rows, ("layer", "vectors", "solver", "matcher", "milliseconds"))
+    check_columns(rows, ("layer", "vectors", "solver", "matcher", "milliseconds"))
     shown = [row for row in rows if _is_field(row)] or list(rows)
     if ax is None:
         ax = new_figure(7.6, 4.6).add_subplot()
     names = list(dict.fromkeys((row["solver"], row["matcher"]) for row in shown))
-    styles = _styles([m if s == "semrsm" else s for s, m in names])
+    styles = styles_of([m if s == "semrsm" else s for s, m in names])
     for solver, matcher in names:
         own = solver == "semrsm"
         line = sorted(
@@ -321,13 +321,13 @@ def plot_runtime(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
     text = ", C = " + ", ".join(map(str, channels)) if len(channels) < 4 else ""
     ax.set_xlabel(f"concept vectors S{text}", fontsize=MEDIUM)
     ax.set_ylabel("ms per pair, one thread", fontsize=MEDIUM)
-    _plain(ax)
+    plain_axes(ax)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.legend(fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
 
 
-def _styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+def styles_of(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return a colour and a marker for each name; names of one family share their hue."""
     found: dict[str, tuple[str, str]] = {}
     used: dict[str, int] = {}
@@ -360,7 +360,8 @@ def _log_axis(ax: Axes) -> None:
     ax.set_xticks([], minor=True)
 
 
-def _check_columns(rows: Sequence[Row], columns: Iterable[str]) -> None:
+def check_columns(rows: Sequence[Row], columns: Iterable[str]) -> None:
+    """Refuse rows that are not the table of a study with these columns."""
     if not rows:
         raise InputError("rows: expected the table of a study; got no rows")
     for column in columns:
@@ -368,7 +369,8 @@ def _check_columns(rows: Sequence[Row], columns: Iterable[str]) -> None:
             raise InputError(f"rows: expected the column {column!r}; there are {list(rows[0])}")
 
 
-def _plain(ax: Axes) -> None:
+def plain_axes(ax: Axes) -> None:
+    """Leave away what carries no data."""
     ax.spines[["right", "top"]].set_visible(False)
     ax.tick_params(labelsize=SMALL, length=3)
 

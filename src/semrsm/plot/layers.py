@@ -19,7 +19,7 @@ from ._common import (
     shortened,
     widened,
 )
-from .curves import _check_columns, _plain, _styles
+from .curves import check_columns, plain_axes, styles_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,7 @@ def plot_layers(
         If matplotlib is not installed.
     """
     check_score(score)
-    _check_columns(rows, (*_COLUMNS, score))
+    check_columns(rows, (*_COLUMNS, score))
     chosen = _of_kernel(rows, kernel)
     below, across = (list(dict.fromkeys(row[f"layer_{side}"] for row in chosen)) for side in "ab")
     found: dict[tuple[str, str], NDArray[np.float64]] = {}
@@ -164,7 +164,7 @@ def plot_extents(
     MissingDependencyError
         If matplotlib is not installed.
     """
-    _check_columns(rows, (*_COLUMNS, "vectors_a", *SCORES))
+    check_columns(rows, (*_COLUMNS, "vectors_a", *SCORES))
     chosen = [
         row
         for row in _of_kernel(rows, kernel)
@@ -200,7 +200,7 @@ def plot_extents(
         _name_layers(ax, chosen, ticks)
     ax.set_xlabel("concept vectors S of the layer", fontsize=MEDIUM)
     ax.set_ylabel(f"CKA, spatio-semantic and semantic RSM ({chosen[0]['kernel']})", fontsize=MEDIUM)
-    _plain(ax)
+    plain_axes(ax)
     ax.legend(fontsize=SMALL, frameon=False)
     return ax
 
@@ -277,7 +277,7 @@ def _write_values(ax: Axes, values: NDArray[np.float64], low: float, high: float
 
 def _colours(models: Sequence[str], matchers: Sequence[str]) -> dict[tuple[str, str], str]:
     """Give each matcher its own colour, or each model one where that is what differs."""
-    styles = _styles(matchers)
+    styles = styles_of(matchers)
     if len(models) == 1:
         return {(models[0], matcher): styles[matcher][0] for matcher in matchers}
     spread = ("#2f7fd0", "#e58a2e", "#2a9d5c", "#b07cc6", "#d1495b", "#c9a227")

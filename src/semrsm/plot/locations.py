@@ -19,7 +19,7 @@ from ._common import (
     panel_grid,
     row_name,
 )
-from .overlay import _faded, _picture
+from .overlay import faded, picture_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def plot_contribution(
     'even'
     """
     grid = _grid(values, "values")
-    picture = None if image is None else _picture(image, "image")
+    picture = None if image is None else picture_of(image, "image")
     low, high = _limits([grid]) if limits is None else _checked_limits(limits)
     if ax is None:
         ax = new_figure(4.2, 3.6).add_subplot()
@@ -299,7 +299,7 @@ def _draw(
     height, width = grid.shape if picture is None else picture.shape[:2]
     extent = (0.0, float(width), float(height), 0.0)
     if picture is not None:
-        ax.imshow(_faded(picture), extent=extent, interpolation="antialiased")
+        ax.imshow(faded(picture), extent=extent, interpolation="antialiased")
     return ax.imshow(
         grid, cmap=_colours(low, high), vmin=low, vmax=high, extent=extent, interpolation="nearest"
     )
@@ -346,7 +346,7 @@ def _checked_panel(
         raise InputError(f"{name}: expected values, an image, or both; got neither")
     return (
         None if panel.values is None else _grid(panel.values, f"{name}.values"),
-        None if panel.image is None else _picture(panel.image, f"{name}.image"),
+        None if panel.image is None else picture_of(panel.image, f"{name}.image"),
     )
 
 

@@ -68,7 +68,7 @@ def plot_match(
     MissingDependencyError
         If matplotlib is not installed.
     """
-    pictures = [_picture(image_a, "image_a"), _picture(image_b, "image_b")]
+    pictures = [picture_of(image_a, "image_a"), picture_of(image_b, "image_b")]
     target = np.asarray(match.permutation)
     for name, grid in (("grid_a", grid_a), ("grid_b", grid_b)):
         if len(grid) != 2 or min(grid) < 1:
@@ -98,7 +98,7 @@ def plot_match(
         ax = new_figure(9.2, 9.0 / (starts[1] + widths[1]) + 1.0).add_subplot()
 
     gained = np.where(target >= 0, np.maximum(match.contributions, 0.0), 0.0)
-    colours = _place_colours(*grid_a)
+    colours = place_colours(*grid_a)
     paint_a = np.zeros((len(target), 4))
     paint_b = np.zeros((grid_b[0] * grid_b[1], 4))
     paint_a[:, :3] = colours
@@ -112,14 +112,14 @@ def plot_match(
     ):
         extent = (start, start + width, 1.0, 0.0)
         if background != "none":
-            shown = _faded(picture) if background == "faded" else picture
+            shown = faded(picture) if background == "faded" else picture
             ax.imshow(shown, extent=extent, interpolation="antialiased")
         ax.imshow(paint.reshape(*grid, 4), extent=extent, interpolation="nearest")
         row, column = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
         x = start + (column + 0.5) * width / grid[1]
         centres.append(np.stack([x, (row + 0.5) / grid[0]], axis=1))
 
-    linked = _spread(gained, grid_a, int(top))
+    linked = strongest_apart(gained, grid_a, int(top))
     if len(linked):
         _draw_links(ax, centres[0][linked], centres[1][target[linked]], colours[linked])
     ax.set_xlim(0.0, starts[1] + widths[1])
@@ -141,7 +141,9 @@ def plot_match(
     return ax
 
 
-def _spread(gained: NDArray[np.float64], grid: tuple[int, int], top: int) -> NDArray[np.int64]:
+def strongest_apart(
+    gained: NDArray[np.float64], grid: tuple[int, int], top: int
+) -> NDArray[np.int64]:
     """Return up to `top` patches of the largest gains, none of which touches another.
 
     Neighbours would tell the same story.
@@ -185,7 +187,7 @@ def _draw_links(
             number.set(color="white", fontsize=6.5, fontweight="bold")
 
 
-def _place_colours(rows: int, columns: int) -> NDArray[np.float64]:
+def place_colours(rows: int, columns: int) -> NDArray[np.float64]:
     """Return an RGB colour for each place of a grid, shape (rows * columns, 3), in row order.
 
     Hue and strength follow the place at one lightness of the OKLab space, so that no part of the
@@ -216,7 +218,8 @@ def _place_colours(rows: int, columns: int) -> NDArray[np.float64]:
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def _picture(image: Any, name: str) -> NDArray[np.uint8]:
+def picture_of(image: Any, name: str) -> NDArray[np.uint8]:
+    """Return an image as RGB of 8 bits, shape (H, W, 3), or refuse it by name."""
     picture = np.asarray(image)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise InputError(
@@ -226,7 +229,7 @@ def _picture(image: Any, name: str) -> NDArray[np.uint8]:
     return picture
 
 
-def _faded(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+def faded(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the picture in pale grey, on which any colour can be told."""
     grey = picture @ np.array([0.299, 0.587, 0.114]) / 255.0
     return np.repeat((0.45 + 0.55 * grey)[..., None], 3, axis=2)

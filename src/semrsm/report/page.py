@@ -252,11 +252,11 @@ def write_report(
     )
     page = _PAGE.substitute(
         title=html.escape(title),
-        style=_STYLE,
-        summary=_paragraphs(summary),
+        style=STYLE,
+        summary=paragraphs_html(summary),
         contents=contents,
-        sections="\n".join(_section(n, s) for n, s in enumerate(sections, start=1)),
-        provenance=_provenance(provenance),
+        sections="\n".join(section_html(n, s) for n, s in enumerate(sections, start=1)),
+        provenance=provenance_html(provenance),
         version=html.escape(__version__),
     )
     with replacing(target) as aside:
@@ -269,12 +269,12 @@ def _whole(drawn: Any) -> Any:
     return getattr(drawn, "figure", drawn)
 
 
-def _section(number: int, section: Section) -> str:
+def section_html(number: int, section: Section) -> str:
     name = f"section-{number}"
     parts = [
         f'<section id="{name}" aria-labelledby="{name}-heading">',
         f'<h2 id="{name}-heading">{html.escape(section.heading)}</h2>',
-        _paragraphs(section.text),
+        paragraphs_html(section.text),
         *(_figure(figure) for figure in section.figures),
         *(_table(f"{name}-table-{n}", t) for n, t in enumerate(section.tables, start=1)),
         "</section>",
@@ -282,7 +282,7 @@ def _section(number: int, section: Section) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _paragraphs(text: str) -> str:
+def paragraphs_html(text: str) -> str:
     parts = (" ".join(part.split()) for part in text.split("\n\n"))
     return "\n".join(f"<p>{html.escape(part)}</p>" for part in parts if part)
 
@@ -378,7 +378,7 @@ def _text(cell: Any) -> str:
     return "–" if cell is None else str(cell)
 
 
-def _provenance(facts: Mapping[str, Any]) -> str:
+def provenance_html(facts: Mapping[str, Any]) -> str:
     rows = "\n".join(
         f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
         for name, value in _flattened(facts, "")
@@ -435,7 +435,7 @@ NeurIPS 2024, <a href="https://arxiv.org/abs/2410.23107">arXiv:2410.23107</a>.</
 </html>
 """)
 
-_STYLE = """\
+STYLE = """\
 :root {
   --ground: #ffffff; --ink: #1f2328; --quiet: #57606a; --line: #d8dee4; --shade: #f4f6f8;
   --link: #0a5cc2;

@@ -40,7 +40,7 @@ class _Text:
     shown: Mapping[str, Any]
 
 
-_TEXTS = {
+TEXTS = {
     "translation": _Text(
         "The same photographs, moved",
         "Is a photograph that has moved more similar to itself than to other photographs? AUC is "
@@ -247,7 +247,7 @@ def write_study_report(result: StudyResult, path: str | Path) -> Path:
 
     if isinstance(result, TranslationResult):
         return write_translation_report(result, path)
-    text = _TEXTS[result.name]
+    text = TEXTS[result.name]
     sections = []
     for name, draw in result.figures.items():
         figure, _, model = name.partition("-")
@@ -281,7 +281,7 @@ def shown_rows(result: StudyResult) -> tuple[Rows, Sequence[str]]:
     from ..studies.layers import LayersResult
     from ..studies.retrieval import BASELINES
 
-    text = _TEXTS[result.name]
+    text = TEXTS[result.name]
     rows = list(result.table)
     if isinstance(result, LayersResult):
         # Two networks are compared layer by layer, in one and the same kind of RSM.
@@ -303,7 +303,7 @@ def _shown(result: StudyResult) -> dict[str, Any]:
     from ..studies.retrieval import BASELINES
 
     found = {}
-    for column, value in _TEXTS[result.name].shown.items():
+    for column, value in TEXTS[result.name].shown.items():
         known = [row[column] for row in result.table if row["matcher"] not in BASELINES]
         found[column] = value if value in known else known[0]
     return found
@@ -312,7 +312,7 @@ def _shown(result: StudyResult) -> dict[str, Any]:
 def _table(result: StudyResult) -> Table:
     from ..studies.retrieval import BASELINES
 
-    text = _TEXTS[result.name]
+    text = TEXTS[result.name]
     rows, columns = shown_rows(result)
     heads = [text.columns[column] for column in columns]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..._statistics import auc
 from ...compare import CentredKernel
+from ...plot import overlay
 from ...plot._common import BOUNDED, matcher_words
-from ...plot.overlay import _place_colours
 from ..page import Table
 from .orders import clustered_order, sorted_order
 from .pack import as_base64, pack_excess, pack_matrix
@@ -85,7 +85,7 @@ def place_colours(grids: Sequence[tuple[int, int]]) -> dict[str, str]:
     """Return the colour of every patch of each grid, three bytes each, as base64."""
     found = {}
     for rows, columns in grids:
-        colours = np.rint(_place_colours(rows, columns) * 255).astype(np.uint8)
+        colours = np.rint(overlay.place_colours(rows, columns) * 255).astype(np.uint8)
         found[f"{rows}x{columns}"] = as_base64(colours)
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...features.result import concept_vectors
 from ...gram import Gram
 from ...matchers import match
-from ...plot.overlay import _spread
+from ...plot.overlay import strongest_apart
 from .pack import as_base64, pack_signed
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _matched(
         # In units of the cosine: they add up to it.
         "given": pack_signed(given),
         "stayed": pack_signed(stayed / size),
-        "lines": _spread(gained, grid, LINES).tolist(),
+        "lines": strongest_apart(gained, grid, LINES).tolist(),
         "cosine": best.value / size,
         "values": {
             kernel: _values(views, one.layer, kernel, found, best.upper_bound, norms)

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import InputError
 from ...studies.result import StudyResult
 from ..page import Figure, Section, Table
-from ..studies import _TEXTS, shown_rows
+from ..studies import TEXTS, shown_rows
 
 #: Rows of a table that a page shows; the rest is in the file.
 _MOST_ROWS = 200
@@ -40,7 +40,7 @@ def study_section(folder: str | Path) -> Section:
             rows = [
                 {key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)
             ]
-        text = _TEXTS[protocol["study"]]
+        text = TEXTS[protocol["study"]]
         result = StudyResult(protocol["study"], tuple(rows), {}, protocol)
         chosen, columns = shown_rows(result)
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:

@@ -20,7 +20,7 @@ from ..._files import replacing
 from ..._outputs import check_new_folder, new_folder
 from ..._version import __version__
 from ...errors import InputError, did_you_mean
-from ..page import _STYLE, Section, _paragraphs, _provenance, _section
+from ..page import STYLE, Section, paragraphs_html, provenance_html, section_html
 from .content import numbers_of, numbers_table, place_colours
 from .matches import MOST_PATCHES, compute_matches, most_changed, wanted_matches
 from .photos import BUDGET, Photos, jpeg_uri
@@ -432,7 +432,7 @@ def _page(
     folder = files(__package__)
     parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS]
     script = '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
-    style = _STYLE + (folder / "explorer.css").read_text(encoding="utf-8")
+    style = STYLE + (folder / "explorer.css").read_text(encoding="utf-8")
     images = "data: 'self' file:" if beside else "data:"
     notes = []
     for have, shown in zip(views.whole, (len(views.row_ids), len(views.column_ids)), strict=True):
@@ -452,13 +452,13 @@ def _page(
     return Template((folder / "page.html").read_text(encoding="utf-8")).substitute(
         policy=policy,
         title=html.escape(title),
-        lead=_paragraphs(lead),
-        notes=_paragraphs(" ".join(notes)),
+        lead=paragraphs_html(lead),
+        notes=paragraphs_html(" ".join(notes)),
         style=style,
         script=script,
         data=text,
-        sections="\n".join(_section(n, section) for n, section in enumerate(sections, start=1)),
-        provenance=_provenance(facts),
+        sections="\n".join(section_html(n, section) for n, section in enumerate(sections, start=1)),
+        provenance=provenance_html(facts),
         version=html.escape(__version__),
     )
 
