@@ -144,7 +144,8 @@ class Tokens:
         self._name = name
         # A bfloat16 tensor is widened block by block: as a whole it would double.
         lazy = is_torch_tensor(x) and str(x.dtype) == "torch.bfloat16"
-        if (is_torch_tensor(x) and not lazy) or not hasattr(x, "__getitem__"):
+        sliced = hasattr(x, "__getitem__") or isinstance(x, FlatImages)
+        if (is_torch_tensor(x) and not lazy) or not sliced:
             x = to_numpy(x, name)
         if isinstance(x, FlatImages):
             self._open_flat(x)

@@ -125,7 +125,7 @@ def test_class_agreement_is_the_library_s(photos, saved, tmp_path, capsys):
     )
     check_numbers(table, expected.table)
     assert figures == ["correlations.png", "scatter.png"]
-    assert protocol["command"].startswith("semrsm ")
+    assert protocol["command"].startswith("semrsm study class-agreement ")
 
 
 def test_retrieval_takes_classes_for_objects(photos, saved, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -63,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 on success, 2 on bad input, 130 after Ctrl-C.
     """
-    chosen = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = parser().parse_args(given)
+    chosen.command_line = shlex.join(["semrsm", *given])  # for protocols and reports
     name = f"semrsm {chosen.command}"
 
     def one_line(message: object, *_: object, **__: object) -> None:

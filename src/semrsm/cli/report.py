@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
             kernels=arguments.kernel,
             title=arguments.title,
             sections=sections,
-            facts={"report": shlex.join(["semrsm", *sys.argv[1:]])},
+            facts={"report": arguments.command_line},
             overwrite=arguments.overwrite,
             progress=progress,
         )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +141,7 @@ def run(arguments: argparse.Namespace) -> None:
         facts={
             "source": arguments.source.name,
             "images": len(features.ids),
-            "command": shlex.join(["semrsm", *sys.argv[1:]]),
+            "command": arguments.command_line,
             "features": dict(features.provenance),
         },
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -155,7 +153,7 @@ def _run(arguments: argparse.Namespace, study: Run) -> None:
     _check(arguments)
     start = time.perf_counter()
     result = study(arguments)
-    result = result.with_facts(command=shlex.join(["semrsm", *sys.argv[1:]]))
+    result = result.with_facts(command=arguments.command_line)
 
     def report(folder: Path) -> None:
         write_study_report(result, folder / "report.html")
