@@ -1,5 +1,7 @@
 """Order statistics, kernels, CKA and RSA of matrices that are never whole in memory."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -215,3 +217,164 @@ def test_bandwidths_by_their_definition(rule, matcher, columns):
         chosen = chosen[chosen != 0]
         expected = np.sqrt(chosen[(len(chosen) - 1) // 2]) + 1e-3
     assert gram.rsm("rbf", sigma=rule).sigma == expected
+
+
+# ---------------------------------------------------------------- memory, and what is read
+
+
+def test_many_equal_values_are_counted_and_not_kept():
+    """One more value than is sorted at once, thirty times over."""
+    piece = np.full(FEW // 8, 0.5)
+    tracemalloc.start()
+    found = select(lambda: (piece.copy() for _ in range(30)), lambda count: [0, count - 1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.tolist() == [0.5, 0.5]
+    assert peak < 30 * piece.nbytes / 2
+
+
+def test_ranks_beside_one_another_share_their_passes():
+    rng = np.random.default_rng(0)
+    data = [rng.normal(3, 0.3, size=FEW // 2) ** 2 for _ in range(5)]
+    passes = []
+
+    def again():
+        passes.append(1)
+        return data
+
+    count = sum(piece.size for piece in data)
+    found = select(again, lambda count: [(count - 1) // 2, count // 2])
+    middle = np.sort(np.concatenate(data))[[(count - 1) // 2, count // 2]]
+    np.testing.assert_array_equal(found, middle)
+    assert len(passes) == 2  # one that counts, one that collects
+
+
+def test_memory_is_that_of_blocks_and_not_of_matrices():
+    """Two matrices of 72 MB that are made as they are read: they were never in memory."""
+
+    class Made(Blocks):
+        def __init__(self, seed):
+            super().__init__(np.empty((0, 0)), 256)
+            self.shape = (3000, 3000)
+            self.row_ids = self.column_ids = tuple(map(str, range(3000)))
+            self._places = np.random.default_rng(seed).normal(size=3000)
+
+        def block(self, rows, columns):
+            return np.cos(self._places[rows, None] - self._places[None, columns])
+
+    a, b = Made(0), Made(1)
+    for call in (
+        lambda: semrsm.cka(a, b, interval=0.9, memory="16MB"),
+        lambda: semrsm.rsa(a, b, method="pearson", memory="16MB"),
+        lambda: semrsm.rsa(a, b, memory="16MB"),
+    ):
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 16 << 20
+
+
+def test_smaller_budgets_take_smaller_blocks_and_too_small_ones_are_refused():
+    a, b = Blocks(symmetric(300), 256), Blocks(symmetric(300, 1), 256)
+    expected = semrsm.cka(a.values, b.values).value
+    assert semrsm.cka(a, b, memory="4MB").value == pytest.approx(expected, abs=1e-12)
+    assert a.largest < 256**2
+    for call in (semrsm.cka, semrsm.rsa):
+        with pytest.raises(InputError, match=r"^memory: expected at least .* for RSMs of 300 imag"):
+            call(a, b, memory="100kB")
+        with pytest.raises(InputError, match="^memory: expected a positive number"):
+            call(a.values, b.values, memory="much")
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize("images", [[3], [3, 8]])
+def test_jackknife_in_blocks_beside_images_that_outweigh_all_others(debiased, images):
+    a, b = symmetric(24, 0), symmetric(24, 1)
+    for image in images:
+        a[image] *= 1e6
+        a[:, image] *= 1e6
+    expected = semrsm.cka(a, b, debiased=debiased, interval=0.5).interval
+    found = semrsm.cka(Blocks(a), Blocks(b, 5), debiased=debiased, interval=0.5).interval
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+def test_no_interval_in_blocks_where_all_variation_is_one_images(debiased):
+    alone = np.ones((12, 12))
+    alone[3, :4] = alone[:4, 3] = 5.0
+    with pytest.raises(InputError, match="^interval: expected matrices that vary after centring w"):
+        semrsm.cka(Blocks(alone), Blocks(symmetric(12)), debiased=debiased, interval=0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e160])
+def test_pearson_knows_no_unit(scale):
+    a, b = symmetric(20), symmetric(20, 1)
+    expected = semrsm.rsa(a, b, method="pearson").value
+    for left in (a * scale, Blocks(a * scale)):
+        assert semrsm.rsa(left, b, method="pearson").value == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    pytest.importorskip("zarr", reason="runs on disk need zarr")
+    monkeypatch.setattr("semrsm.runs.compute.tile_side", lambda *_, **__: 16)
+    x = np.random.default_rng(0).normal(size=(70, 4, 6)).astype(np.float32)
+    return semrsm.gram(x, out=tmp_path / "run.zarr")
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=repr)
+def test_any_part_is_that_of_the_whole_and_reads_no_more(kernel, stored, monkeypatch):
+    view, expected = stored.rsm(kernel), stored.load().rsm(kernel).values
+    asked = []
+    part = type(stored).part
+
+    def recorded(self, rows, columns):
+        asked.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        return part(self, rows, columns)
+
+    monkeypatch.setattr(type(stored), "part", recorded)
+    parts = [
+        (slice(30, 31), slice(None)),
+        (slice(None), slice(30, 31)),
+        (slice(10, 30), slice(20, 25)),
+        (slice(20, 25), slice(10, 30)),
+        (slice(5, 30), slice(20, 60)),
+        (slice(40, 60), slice(3, 9)),
+        (slice(3, 9), slice(40, 60)),
+        (slice(4, 4), slice(0, 9)),
+    ]
+    for rows, columns in parts:
+        asked.clear()
+        found = view.block(rows, columns)
+        np.testing.assert_array_equal(found, expected[rows, columns])
+        assert sum(asked) == found.size
+
+
+def test_a_pass_reads_each_tile_once(stored, monkeypatch):
+    from semrsm.runs.folder import GramFolder
+
+    loads = []
+    load = GramFolder._load
+    monkeypatch.setattr(GramFolder, "_load", lambda self, t: loads.append(t) or load(self, t))
+    assert sum(1 for _ in stored.parts()) == len(loads) == len(set(loads))
+
+
+@pytest.mark.parametrize("sigma", [2, np.float32(2)])
+def test_the_bandwidth_of_a_view_is_known_whatever_number_it_was(sigma, stored):
+    assert stored.rsm("rbf", sigma=sigma).sigma == 2.0
+
+
+def test_a_kernel_of_ones_own_on_disk(stored):
+    class Square:
+        name = "square"
+
+        def view(self, gram):
+            return gram.values**2, None
+
+    found = stored.rsm(Square())
+    assert (found.kernel, found.sigma) == ("square", None)
+    values = stored.load().values
+    np.testing.assert_array_equal(
+        found.block(slice(3, 20), slice(30, 60)), values[3:20, 30:60] ** 2
+    )

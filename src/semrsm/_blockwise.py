@@ -22,9 +22,25 @@ if TYPE_CHECKING:
 #: Images on the side of a block, at most: 8 MB.
 LARGEST_SIDE = 1024
 
+#: Nor is any block made smaller than this, however small the budget.
+SMALLEST_SIDE = 64
+
+#: Blocks that are in memory at a time: of both matrices, what their kernels take to compute them,
+#: and what is made of them.
+_BLOCKS = 12
+
+#: A part that is read well is in memory, while one of any size is read, with its bounds.
+_WHOLE_PARTS = 2
+
+#: Vectors of N numbers that are in memory together.
+_VECTORS = 24
+
 #: Bytes of the budget for each value that is ranked at a time: its place, copies, and what sorting
 #: them takes.
 _BYTES_PER_VALUE = 128
+
+#: Fewer values are not ranked at a time.
+_FEWEST_VALUES = 1 << 12
 
 
 class ArrayBlocks:
@@ -37,7 +53,7 @@ class ArrayBlocks:
         self.row_ids = self.column_ids = (
             ids if ids is not None else tuple(str(i) for i in range(len(values)))
         )
-        self.block_side = LARGEST_SIDE
+        self.block_side = 1  # any part is read well: the side that the other matrix has is taken
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Return a part."""
@@ -60,69 +76,115 @@ class CentredProducts:
         self.diagonal = diagonal
 
 
-def centred_products(
-    a: BlockMatrix, b: BlockMatrix, *, debiased: bool
-) -> tuple[CentredProducts, CentredProducts, CentredProducts]:
-    """Return the products of `a` with itself, of `b` with itself, and of both; in two passes.
+class CentredPair:
+    """Two matrices of the same images, centred, and their products; found in two passes.
 
     Matrices are centred before they are multiplied, so that no difference of large sums loses
     digits, and in units in which their largest value is at most 1.
+
+    Attributes
+    ----------
+    count : int
+        N.
+    products : tuple of CentredProducts
+        Of the first matrix with itself, of the second with itself, and of both.
     """
-    count, side = a.shape[0], _side(a, b)
-    left, right = (_Centring(matrix, side, debiased) for matrix in (a, b))
-    found = [CentredProducts(np.zeros(count), np.zeros(count)) for _ in range(3)]
-    for rows, columns in upper_blocks(count, side):
-        k, other = left.block(rows, columns), right.block(rows, columns)
-        for products, (x, y) in zip(found, ((k, k), (other, other), (k, other)), strict=True):
-            both = x * y
-            products.shares[rows] += both.sum(axis=1)
-            if rows == columns:
-                products.diagonal[rows] = both.diagonal()
-            else:
-                products.shares[columns] += both.sum(axis=0)
-    return found[0], found[1], found[2]
+
+    def __init__(self, left: _Centring, right: _Centring) -> None:
+        self._left, self._right = left, right
+        self._without: tuple[int, CentredPair] | None = None
+        self.count = left.count
+        images = left.shape[0]
+        found = [CentredProducts(np.zeros(images), np.zeros(images)) for _ in range(3)]
+        for rows, columns in upper_blocks(images, left.side):
+            k, other = left.block(rows, columns), right.block(rows, columns)
+            for products, (x, y) in zip(found, ((k, k), (other, other), (k, other)), strict=True):
+                both = x * y
+                products.shares[rows] += both.sum(axis=1)
+                if rows == columns:
+                    products.diagonal[rows] = both.diagonal()
+                else:
+                    products.shares[columns] += both.sum(axis=0)
+        self.products: tuple[CentredProducts, ...] = tuple(found)
+
+    @classmethod
+    def of(cls, a: BlockMatrix, b: BlockMatrix, *, debiased: bool, memory: int) -> CentredPair:
+        """Centre two matrices in blocks that fit into `memory` bytes."""
+        side = block_side(a, b, memory)
+        return cls(_Centring(a, side, debiased), _Centring(b, side, debiased))
+
+    def without(self, image: int) -> CentredPair:
+        """Return the matrices of the other images, centred again; in two more passes."""
+        if self._without is None or self._without[0] != image:
+            self._without = (
+                image,
+                CentredPair(self._left.without(image), self._right.without(image)),
+            )
+        return self._without[1]
 
 
 class _Centring:
-    """What one pass finds out, so that any block can be centred."""
+    """What one pass finds out, so that any block can be centred.
 
-    def __init__(self, matrix: BlockMatrix, side: int, debiased: bool) -> None:
+    An image that is left out stays as a row and a column of zeros.
+    """
+
+    def __init__(
+        self,
+        matrix: BlockMatrix | _Centring,
+        side: int,
+        debiased: bool,
+        left_out: int | None = None,
+    ) -> None:
         self._matrix = matrix
         self._debiased = debiased
-        count = matrix.shape[0]
-        sums, peak = np.zeros(count), 0.0
-        for rows, columns in upper_blocks(count, side):
+        self._left_out = left_out
+        self.side = side
+        self.shape: tuple[int, int] = matrix.shape
+        count = matrix.shape[0] - (left_out is not None)
+        self.count: int = count
+        sums, peak = np.zeros(matrix.shape[0]), 0.0
+        for rows, columns in upper_blocks(matrix.shape[0], side):
             values = self._values(rows, columns)
             peak = max(peak, float(np.abs(values).max(initial=0.0)))
             sums[rows] += values.sum(axis=1)
             if rows != columns:
                 sums[columns] += values.sum(axis=0)
-        self._exponent = int(np.frexp(peak)[1])
+        # A matrix that was centred before keeps its unit: what was rounding there is rounding here.
+        self._exponent = 0 if left_out is not None else int(np.frexp(peak)[1])
         sums = np.ldexp(sums, -self._exponent)
         if debiased:
             self._offsets = sums / (count - 2)
             self._mean = float(sums.sum()) / ((count - 1) * (count - 2))
         else:
             self._offsets = sums / count
-            self._mean = float(self._offsets.mean())
+            self._mean = float(self._offsets.sum()) / count
+
+    def without(self, image: int) -> _Centring:
+        return _Centring(self, self.side, self._debiased, image)
 
     def _values(self, rows: slice, columns: slice) -> Array:
         values = self._matrix.block(rows, columns)
         if not np.isfinite(values).all():
             raise InputError("a, b: expected finite values; got NaN or infinity")
+        return self._cleared(values.copy(), rows, columns)
+
+    def _cleared(self, values: Array, rows: slice, columns: slice) -> Array:
+        """Clear, in place, what does not take part."""
         if self._debiased and rows == columns:
-            values = values.copy()
             np.fill_diagonal(values, 0.0)
+        if self._left_out is not None:
+            values[np.arange(rows.start, rows.stop) == self._left_out] = 0.0
+            values[:, np.arange(columns.start, columns.stop) == self._left_out] = 0.0
         return values
 
     def block(self, rows: slice, columns: slice) -> Array:
-        values = np.ldexp(self._values(rows, columns), -self._exponent)
-        centred: Array = (
-            values - self._offsets[rows][:, None] - self._offsets[columns][None, :] + self._mean
-        )
-        if self._debiased and rows == columns:
-            np.fill_diagonal(centred, 0.0)
-        return centred
+        values = self._values(rows, columns)
+        np.ldexp(values, -self._exponent, out=values)
+        values -= self._offsets[rows][:, None]
+        values -= self._offsets[columns][None, :]
+        values += self._mean
+        return self._cleared(values, rows, columns)
 
 
 def entries(matrix: BlockMatrix, side: int, diagonal: bool) -> Iterator[Array]:
@@ -137,9 +199,18 @@ def entries(matrix: BlockMatrix, side: int, diagonal: bool) -> Iterator[Array]:
         yield values
 
 
-def pearson(a: BlockMatrix, b: BlockMatrix, *, diagonal: bool) -> float:
+def all_entries(
+    a: BlockMatrix, b: BlockMatrix, *, diagonal: bool, memory: int
+) -> tuple[Array, Array]:
+    """Return the entries of both upper triangles, in the same order, in memory."""
+    side = block_side(a, b, memory)
+    left, right = (np.concatenate(list(entries(x, side, diagonal))) for x in (a, b))
+    return left, right
+
+
+def pearson(a: BlockMatrix, b: BlockMatrix, *, diagonal: bool, memory: int) -> float:
     """Return the correlation of the entries; NaN where those of one matrix are constant."""
-    side = _side(a, b)
+    side = block_side(a, b, memory)
     return _pearson(
         lambda: entries(a, side, diagonal),
         lambda: entries(b, side, diagonal),
@@ -154,8 +225,8 @@ def spearman(a: BlockMatrix, b: BlockMatrix, *, diagonal: bool, memory: int) -> 
     InputError
         If the temporary folder has no room for them.
     """
-    count, side = a.shape[0], _side(a, b)
-    total = count * (count + 1) // 2 if diagonal else count * (count - 1) // 2
+    count, side = a.shape[0], block_side(a, b, memory)
+    total = entry_count(count, diagonal)
     with tempfile.TemporaryDirectory(prefix="semrsm-ranks-") as name:
         folder = Path(name)
         needed, free = 3 * 8 * total, shutil.disk_usage(folder).free
@@ -180,12 +251,12 @@ def spearman(a: BlockMatrix, b: BlockMatrix, *, diagonal: bool, memory: int) -> 
 
 def _piece(memory: int) -> int:
     """Return how many values are ranked at a time."""
-    return max(1 << 12, memory // _BYTES_PER_VALUE)
+    return max(_FEWEST_VALUES, memory // _BYTES_PER_VALUE)
 
 
 def _pearson(left: Callable[[], Iterator[Array]], right: Callable[[], Iterator[Array]]) -> float:
     """Correlate two streams of pieces of equal sizes, in two passes."""
-    means = []
+    means, exponents = [], []
     for stream in (left, right):
         count, total, low, high = 0, 0.0, np.inf, -np.inf
         for piece in stream():
@@ -196,9 +267,11 @@ def _pearson(left: Callable[[], Iterator[Array]], right: Callable[[], Iterator[A
         if not low < high:
             return float("nan")
         means.append(total / count)
+        # Correlation knows no unit, and a power of two rounds nothing: squares stay in range.
+        exponents.append(-int(np.frexp(max(high - means[-1], means[-1] - low))[1]))
     products = np.zeros(3)
     for x, y in zip(left(), right(), strict=True):
-        x, y = x - means[0], y - means[1]
+        x, y = (np.ldexp(v - m, e) for v, m, e in zip((x, y), means, exponents, strict=True))
         products += (x @ y, x @ x, y @ y)
     size = float(np.sqrt(products[1]) * np.sqrt(products[2]))
     return float(products[0]) / size if size > 0 else float("nan")
@@ -284,5 +357,30 @@ def _place_equal(
     return below + count
 
 
-def _side(a: BlockMatrix, b: BlockMatrix) -> int:
-    return min(LARGEST_SIDE, max(a.block_side, b.block_side))
+def entry_count(images: int, diagonal: bool) -> int:
+    """Return how many entries the upper triangle has."""
+    return images * (images + 1) // 2 if diagonal else images * (images - 1) // 2
+
+
+def block_side(a: BlockMatrix, b: BlockMatrix, memory: int) -> int:
+    """Return the side of the blocks of two matrices that fit into `memory` bytes.
+
+    Raises
+    ------
+    InputError
+        If not even small blocks do.
+    """
+    count = a.shape[0]
+    side = max(a.block_side, b.block_side)
+    fixed = _VECTORS * 8 * count + _WHOLE_PARTS * 8 * min(side, count) ** 2
+    side = min(side, LARGEST_SIDE)
+    least = min(side, SMALLEST_SIDE)
+    needed = fixed + max(_BLOCKS * 8 * least**2, _FEWEST_VALUES * _BYTES_PER_VALUE)
+    if memory < needed:
+        raise InputError(
+            f"memory: expected at least {format_bytes(needed, up=True)} for RSMs of {count:,} "
+            f"images on disk; got {format_bytes(memory)}"
+        )
+    while side > least and fixed + _BLOCKS * 8 * side**2 > memory:
+        side = max(least, side // 2)  # halves, so that they lie in the tiles as before
+    return side

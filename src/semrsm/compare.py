@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import to_numpy
-from ._blockwise import ArrayBlocks, CentredProducts, centred_products, pearson, spearman
+from ._blockwise import (
+    ArrayBlocks,
+    CentredPair,
+    CentredProducts,
+    all_entries,
+    entry_count,
+    pearson,
+    spearman,
+)
 from ._statistics import check_bootstrap, percentile_interval
 from .blocks import BlockMatrix
 from .errors import InputError, did_you_mean, require
@@ -31,6 +39,9 @@ JACKKNIFE_IMAGES = 6
 
 #: The debiased HSIC is a mean over tuples of four different images.
 DEBIASED_IMAGES = 4
+
+#: What Kendall's tau takes for each pair of images, its two values included.
+_KENDALL_BYTES = 128
 
 #: What the rounding of a matrix with values up to 1 leaves of it after centring, at most.
 _ROUNDING = 64 * float(np.finfo(float).eps)
@@ -64,7 +75,14 @@ class Comparison:
         return f"Comparison({self.method}={self.value:.6g}{interval}, images={self.images})"
 
 
-def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None) -> Comparison:
+def cka(
+    a: Any,
+    b: Any,
+    *,
+    debiased: bool = False,
+    interval: float | None = None,
+    memory: int | str | None = None,
+) -> Comparison:
     """Centred kernel alignment of two RSMs of the same images.
 
     Parameters
@@ -79,6 +97,8 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
         images with a normal approximation, which needs at least six images. Images are left out and
         not drawn again, because a repeated image would bring its own diagonal among the pairs. The
         interval is symmetric about the value and may reach beyond 1.
+    memory : int or str, optional
+        The budget, for matrices on disk; as for :func:`semrsm.gram`.
 
     Returns
     -------
@@ -89,7 +109,8 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
     InputError
         If the matrices are not square, symmetric and of one size, hold values that are not finite,
         are RSMs of different images, have too few images (two; four where debiased; six with an
-        interval), or one of them is constant after centring, so that the alignment is 0 / 0.
+        interval), or one of them is constant after centring, so that the alignment is 0 / 0; if
+        those on disk cannot be read within `memory`.
 
     Notes
     -----
@@ -102,7 +123,8 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
     its CKA, like every debiased one, can then fall below 0.
 
     The jackknife takes no more than two passes over the matrices: without an image, the inner
-    product follows from the image's own part in it.
+    product follows from the image's own part in it. An image that holds nearly all of the variation
+    takes passes of its own.
 
     References
     ----------
@@ -120,6 +142,7 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
     """
     if interval is not None:
         check_interval(interval)
+    budget = memory_budget(memory)
     fewest = DEBIASED_IMAGES if debiased else 2
     k: CentredKernel | StoredKernel
     other: CentredKernel | StoredKernel
@@ -127,7 +150,7 @@ def cka(a: Any, b: Any, *, debiased: bool = False, interval: float | None = None
         stored = _stored_pair(a, b, fewest=fewest)
         count = stored[0].shape[0]
         _check_jackknife(interval, count)
-        k, other = StoredKernel.of(*stored, debiased=debiased)
+        k, other = StoredKernel.of(*stored, debiased=debiased, memory=budget)
     else:
         left, right = _pair(a, b, fewest=fewest)
         count = len(left)
@@ -271,35 +294,34 @@ class CentredKernel(_Centred):
 class StoredKernel(_Centred):
     """One of two kernel matrices on disk, whose products were computed in one go."""
 
-    def __init__(
-        self, number: int, products: dict[tuple[int, int], CentredProducts], debiased: bool
-    ) -> None:
+    def __init__(self, number: int, pair: CentredPair, debiased: bool) -> None:
         self._number = number
-        self._products = products
+        self._pair = pair
         self.debiased = debiased
 
     @classmethod
     def of(
-        cls, a: BlockMatrix, b: BlockMatrix, *, debiased: bool
+        cls, a: BlockMatrix, b: BlockMatrix, *, debiased: bool, memory: int
     ) -> tuple[StoredKernel, StoredKernel]:
         """Go through both matrices, in blocks."""
-        own, others, both = centred_products(a, b, debiased=debiased)
-        products = {(0, 0): own, (1, 1): others, (0, 1): both, (1, 0): both}
-        return cls(0, products, debiased), cls(1, products, debiased)
+        pair = CentredPair.of(a, b, debiased=debiased, memory=memory)
+        return cls(0, pair, debiased), cls(1, pair, debiased)
 
     @property
     def count(self) -> int:
         """N."""
-        return len(self._products[0, 0].shares)
+        return self._pair.count
 
     def products(self, other: StoredKernel) -> CentredProducts:
-        """See :class:`_Centred`."""
-        return self._products[self._number, other._number]
+        """See :class:`_Centred`; the other one must be of the same pair."""
+        found: CentredProducts = self._pair.products[
+            self._number if self._number == other._number else 2
+        ]
+        return found
 
     def without(self, image: int) -> StoredKernel:
-        """Return a matrix without variation: this one has none left that could be told."""
-        nothing = CentredProducts(np.zeros(self.count - 1), np.zeros(self.count - 1))
-        return StoredKernel(0, dict.fromkeys(self._products, nothing), self.debiased)
+        """See :class:`_Centred`."""
+        return StoredKernel(self._number, self._pair.without(image), self.debiased)
 
 
 def _centred(symmetric: Array, debiased: bool) -> Array:
@@ -377,6 +399,7 @@ def rsa(
         check_bootstrap(interval, resamples, seed)
     if isinstance(a, BlockMatrix) or isinstance(b, BlockMatrix):
         return _stored_rsa(*_stored_pair(a, b, fewest=3), method, diagonal, interval, memory)
+    memory_budget(memory)
     left, right = _pair(a, b, fewest=3)
     correlate = correlation(method)
     rows, columns = np.triu_indices(len(left), k=0 if diagonal else 1)
@@ -412,19 +435,17 @@ def _stored_rsa(
             "times; load them"
         )
     if method == "pearson":
-        value = pearson(a, b, diagonal=diagonal)
+        value = pearson(a, b, diagonal=diagonal, memory=budget)
     elif method == "spearman":
         value = spearman(a, b, diagonal=diagonal, memory=budget)
     else:
-        needed = 6 * 8 * a.shape[0] ** 2
+        needed = _KENDALL_BYTES * entry_count(a.shape[0], diagonal)
         if needed > budget:
             raise InputError(
                 f"memory: expected at least {format_bytes(needed, up=True)} for Kendall's tau of "
                 f"{a.shape[0]} images; got {format_bytes(budget)}"
             )
-        whole = slice(0, a.shape[0])
-        found = rsa(a.block(whole, whole), b.block(whole, whole), method=method, diagonal=diagonal)
-        value = found.value
+        value = _kendall(*all_entries(a, b, diagonal=diagonal, memory=budget))
     if np.isnan(value):
         raise InputError("rsa: expected matrices whose entries vary; got a constant one")
     return Comparison(value, None, f"{method} RSA", a.shape[0])
@@ -470,9 +491,18 @@ def correlation(method: str) -> Statistic:
 def _pearson(x: Array, y: Array) -> float:
     if np.ptp(x) == 0 or np.ptp(y) == 0:  # the mean of equal values may be off by rounding
         return float("nan")
-    x, y = x - x.mean(), y - y.mean()
+    x, y = _in_range(x - x.mean()), _in_range(y - y.mean())
     size = float(np.sqrt(x @ x) * np.sqrt(y @ y))
     return float(x @ y) / size if size > 0 else float("nan")
+
+
+def _in_range(x: Array) -> Array:
+    """Return numbers times a power of two, which rounds nothing, so that their squares stay finite.
+
+    Correlation knows no unit.
+    """
+    scaled: Array = np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))
+    return scaled
 
 
 def _ranks(x: Array) -> Array:

@@ -14,7 +14,7 @@ Adding one takes a class with a ``name`` and a method ``view(gram)``::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -141,7 +141,7 @@ class Polynomial:
         return values, sigma
 
     def resolved(self, source: Gram | StoredGram) -> Polynomial:
-        """Return this kernel with the unit that its rule finds; itself if it has a number."""
+        """Return this kernel with the unit that its rule finds, or its number, as a float."""
         return replace(self, sigma=self._unit(source))
 
     def _unit(self, gram: Gram | StoredGram) -> float:
@@ -164,20 +164,18 @@ class DistanceKernel:
         _check_sigma(self.sigma, SIGMA_RULES)
 
     def resolved(self, source: Gram | StoredGram) -> DistanceKernel:
-        """Return this kernel with the bandwidth that its rule finds; itself if it has a number."""
-        if not isinstance(self.sigma, str):
-            return self
+        """Return this kernel with the bandwidth that its rule finds, or its number, as a float."""
         return replace(self, sigma=self._bandwidth(source))
 
     def _bandwidth(self, source: Gram | StoredGram) -> float:
         if not isinstance(self.sigma, str):
             return float(self.sigma)
         if self.sigma == "median":
-            found = select(partial(_upper_distances, source, 1), _middle_two)
+            found = _selected(source, partial(_upper_distances, source, 1), _middle_two)
             return float(np.sqrt(found.mean())) if found.size else 1.0
         lower = source.is_symmetric and source.matcher != "none"
         values = partial(_upper_distances, source, 0) if lower else partial(_all_distances, source)
-        found = select(values, lambda count: [(count - 1) // 2])
+        found = _selected(source, values, lambda count: [(count - 1) // 2])
         return (float(np.sqrt(found[0])) if found.size else 0.0) + 1e-3
 
 
@@ -185,12 +183,26 @@ def _middle_two(count: int) -> list[int]:
     return [(count - 1) // 2, count // 2]
 
 
+def _selected(
+    source: Gram | StoredGram,
+    passes: Callable[[], Iterable[NDArray[np.float64]]],
+    ranks: Callable[[int], list[int]],
+) -> NDArray[np.float64]:
+    """Select among distances; in passes over them only where they do not lie in memory."""
+    if not hasattr(source, "values"):
+        return select(passes, ranks)
+    chosen = np.concatenate(list(passes()))
+    places = ranks(chosen.size) if chosen.size else []
+    found: NDArray[np.float64] = np.partition(chosen, places)[places] if places else chosen
+    return found
+
+
 def _upper_distances(source: Gram | StoredGram, offset: int) -> Iterator[NDArray[np.float64]]:
     """Yield the non-zero d² of distinct pairs; of one set of images of i < j, or i <= j."""
     for part in source.parts():
         squared = squared_distances(part)
         if part.is_symmetric:
-            squared = squared[np.triu_indices_from(squared, k=offset)]
+            squared = squared[~np.tri(len(squared), k=offset - 1, dtype=np.bool_)]
         yield squared[squared != 0]
 
 

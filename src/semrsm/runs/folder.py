@@ -312,13 +312,23 @@ class GramFolder:
         DamagedTileError
             If a tile is missing or damaged.
         """
-        found = np.empty((rows.stop - rows.start, columns.stop - columns.start))
+        found: Array = self._gather(rows, columns, slice(quantity, quantity + 1))[0]
+        return found
+
+    def read_both(self, rows: slice, columns: slice) -> Array:
+        """Read a part of V and of the bounds, (2, n, m), each tile once; see :meth:`read`."""
+        return self._gather(rows, columns, slice(None))
+
+    def _gather(self, rows: slice, columns: slice, quantities: slice) -> Array:
+        count = len(range(2)[quantities])
+        found = np.empty((count, rows.stop - rows.start, columns.stop - columns.start))
         for i, down, from_row in _crossed(rows, self.tiling.side):
             for j, across, from_column in _crossed(columns, self.tiling.side):
                 # Of one set of images only tiles on and above the diagonal are there.
                 mirrored = self.tiling.is_symmetric and i > j
-                tile = self._seen((j, i) if mirrored else (i, j))[quantity]
-                found[down, across] = (tile.T if mirrored else tile)[from_row, from_column]
+                tile = self._seen((j, i) if mirrored else (i, j))[quantities]
+                whole = tile.swapaxes(1, 2) if mirrored else tile
+                found[:, down, across] = whole[:, from_row, from_column]
         return found
 
     def _seen(self, tile: tuple[int, int]) -> Array:

@@ -111,9 +111,10 @@ class StoredGram:
         top, bottom = _range(rows, self.shape[0], "rows")
         first, last = _range(columns, self.shape[1], "columns")
         rows, columns = slice(top, bottom), slice(first, last)
+        values, upper_bound = self._folder.read_both(rows, columns)
         return Gram(
-            values=self.block(rows, columns),
-            upper_bound=self.upper_bounds(rows, columns),
+            values=values,
+            upper_bound=upper_bound,
             row_squared_norms=self.row_squared_norms[rows],
             column_squared_norms=self.column_squared_norms[columns],
             row_ids=self.row_ids[rows],
@@ -248,15 +249,20 @@ class StoredRSM:
         """Compute a part of the RSM, float64."""
         top, bottom = _range(rows, self.shape[0], "rows")
         first, last = _range(columns, self.shape[1], "columns")
-        if not self.is_symmetric or bottom <= first:
+        if not self.is_symmetric:
             return self._values(slice(top, bottom), slice(first, last))
-        # Kernels round (i, j) and (j, i) alike, and know the diagonal, of symmetric Grams only.
-        if last <= top:
-            mirrored: Array = self._values(slice(first, last), slice(top, bottom)).T
-            return mirrored
-        start, stop = min(top, first), max(bottom, last)
-        whole = self._values(slice(start, stop), slice(start, stop))
-        return whole[top - start : bottom - start, first - start : last - start]
+        # Kernels round (i, j) and (j, i) alike, and know the diagonal, of symmetric Grams only: the
+        # images on both sides make one, and everything else lies above the diagonal or below it.
+        start = max(top, first)
+        stop = max(start, min(bottom, last))
+        found = np.empty((bottom - top, last - first))
+        for i, j in _cut(top, bottom, start, stop):
+            for m, n in _cut(first, last, start, stop):
+                mirrored = i > m
+                place = (slice(m, n), slice(i, j)) if mirrored else (slice(i, j), slice(m, n))
+                values = self._values(*place)
+                found[i - top : j - top, m - first : n - first] = values.T if mirrored else values
+        return found
 
     def _values(self, rows: slice, columns: slice) -> Array:
         values: Array = self.kernel_object.view(self.gram.part(rows, columns))[0]
@@ -265,6 +271,16 @@ class StoredRSM:
     def load(self, *, memory: int | str | None = None) -> RSM:
         """Compute all of it into memory; see :meth:`StoredGram.load`."""
         return self.gram.load(memory=memory).rsm(self.kernel_object)
+
+
+def _cut(first: int, last: int, start: int, stop: int) -> list[tuple[int, int]]:
+    """Return what of a range lies before, within and behind another one, where anything does."""
+    pieces = (
+        (first, min(start, last)),
+        (max(first, start), min(last, stop)),
+        (max(first, stop), last),
+    )
+    return [(begin, end) for begin, end in pieces if begin < end]
 
 
 def _range(part: slice, count: int, name: str) -> tuple[int, int]:
