@@ -37,6 +37,10 @@ struct Simd {
   static inline __attribute__((always_inline)) void store(T* to, Vector value) {
     *reinterpret_cast<Vector*>(to) = value;  // what is written is aligned
   }
+  static inline __attribute__((always_inline)) void store_anywhere(T* to, Vector value) {
+    typedef T Anywhere __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias));
+    *reinterpret_cast<Anywhere*>(to) = value;
+  }
   static inline __attribute__((always_inline)) Vector all(T value) { return value - Vector{}; }
   static inline __attribute__((always_inline)) Indices all_indices(Index value) {
     return value - Indices{};

@@ -744,6 +744,9 @@ struct Solver {
       (void)arena.reserve(0);
       place(p, arena, view.rows, view.columns);
       p.matrix = m;
+      if (batch.stop_below && stop(batch, results, p, bound_in_place(batch, p), Stage::maxima)) {
+        continue;
+      }
       if (!read(p, batch.data + batch.offsets[m], view)) {
         outcome.status = Status::not_finite;
         outcome.where = m;
@@ -826,6 +829,61 @@ struct Solver {
   }
 
   // ---------------------------------------------------------------- leaving matrices unsolved
+
+  // min(sum of row maxima, sum of column maxima) where the matrix lies, before anything is copied:
+  // most matrices of a search need no more. NaN where bound_of_maxima() must decide: entries that are
+  // not finite, or nearly so, and rows shorter than a vector.
+  static double bound_in_place(const Batch<T>& batch, const Problem& p) {
+    constexpr int together = 4;  // rows for each time that the maxima of the columns are read
+    const int rows = batch.rows[p.matrix], columns = batch.columns[p.matrix];
+    if (batch.column_stride != 1 || columns < lanes) return static_cast<double>(NAN);
+    const T* const from = batch.data + batch.offsets[p.matrix];
+    T* const column_maxima = p.distance;
+    for (int k = 0; k < columns; ++k) column_maxima[k] = -infinity;
+    Vector sums[together] = {};  // of everything: not finite if an entry is not
+    double by_rows = 0, by_columns = 0;
+    for (int first = 0; first < rows; first += together) {
+      const T* row[together];
+      Vector most[together];
+      for (int u = 0; u < together; ++u) {  // the last row again, where there are no more
+        row[u] = from + (first + u < rows ? first + u : rows - 1) * batch.row_stride;
+        most[u] = S::all(-infinity);
+      }
+      const auto step = [&](int k) __attribute__((always_inline)) {
+        Vector highest = S::load(column_maxima + k);
+        for (int u = 0; u < together; ++u) {
+          const Vector value = S::load(row[u] + k);
+          most[u] = S::max(value, most[u]);
+          highest = S::max(value, highest);
+          sums[u] += value;
+        }
+        S::store_anywhere(column_maxima + k, highest);
+      };
+      int k = 0;
+      for (; k + lanes <= columns; k += lanes) step(k);
+      if (k < columns) step(columns - lanes);  // some columns again, which changes no maximum
+      for (int u = 0; u < together && first + u < rows; ++u) {
+        by_rows += static_cast<double>(highest_of<lanes / 2>(most[u]));
+      }
+    }
+    T total = 0;
+    for (int u = 0; u < together; ++u) {
+      for (int l = 0; l < lanes; ++l) total += sums[u][l];
+    }
+    if (!(total - total == 0)) return static_cast<double>(NAN);
+    for (int k = 0; k < columns; ++k) by_columns += static_cast<double>(column_maxima[k]);
+    if (rows != columns) return rows < columns ? by_rows : by_columns;  // of the larger some stay free
+    return by_rows < by_columns ? by_rows : by_columns;
+  }
+
+  template <int Shift>
+  static SEMRSM_INLINE T highest_of(Vector value) {
+    if constexpr (Shift > 0) {
+      return highest_of<Shift / 2>(S::max(S::template rotate<Shift>(value), value));
+    } else {
+      return value[0];
+    }
+  }
 
   // Tries the bounds that cost a pass over the matrix each; true where one of them is low enough.
   static bool stop_before_auction(const Batch<T>& batch, const Results& results, Problem& p) {

@@ -1,6 +1,7 @@
 """What all tests share: real data where it is, and Hypothesis without deadlines."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("semrsm")
+
+# A shell starts background jobs deaf to Ctrl-C, which tests of interrupts must hear.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

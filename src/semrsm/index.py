@@ -6,10 +6,15 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .errors import InputError, require
 from .tokens import PIECE, FlatImages, Measured, Tokens, image_ids
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FORMAT = "semrsm.index/1"
 
@@ -28,11 +33,15 @@ class Index:
     ----------
     ids : tuple of str
         The names of the images.
+    means : ndarray, shape (N, C)
+        The mean concept vector of each image, divided by two to the power of its exponent as the
+        vectors are (which is 1 for all but extreme images). Searches start with the images whose
+        means are most like that of the query.
 
     Raises
     ------
     InputError
-        If the gallery is not what it must be. All of it is read once to find out.
+        If the gallery is not what it must be. All of it is read twice: to find out, and to average.
 
     Examples
     --------
@@ -47,8 +56,17 @@ class Index:
     """
 
     def __init__(self, gallery: Any, *, ids: Sequence[Any] | None = None) -> None:
-        self.tokens = gallery if isinstance(gallery, Tokens) else Tokens(gallery, "gallery")
+        self.tokens = Tokens(gallery, "gallery")
         self.ids = image_ids(ids, self.tokens.count, "ids")
+        self.means = mean_vectors(self.tokens)
+
+    @classmethod
+    def _of(cls, tokens: Tokens, ids: Sequence[Any], means: NDArray[Any]) -> Index:
+        index = object.__new__(cls)
+        index.tokens = tokens
+        index.ids = image_ids(ids, tokens.count, "ids")
+        index.means = means
+        return index
 
     @property
     def count(self) -> int:
@@ -90,7 +108,9 @@ class Index:
             )
         names = ids if ids is not None else range(self.count, self.count + more.count)
         added = image_ids(names, more.count, "ids")
-        return Index(self.tokens.followed_by(more), ids=(*self.ids, *added))
+        both = self.tokens.followed_by(more)
+        means = np.concatenate([self.means, mean_vectors(more)]).astype(both.dtype, copy=False)
+        return Index._of(both, (*self.ids, *added), means)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the index to a Zarr folder, from which it can be searched without being loaded.
@@ -143,6 +163,7 @@ class Index:
                 at += len(block)
             for name in ("sizes", "squared_norms", "exponents"):
                 group.create_array(name, data=getattr(tokens, name), compressors=None)
+            group.create_array("means", data=self.means, compressors=None)
             group.attrs["semrsm"] = {"format": FORMAT, "ids": list(self.ids)}
             aside.chmod(0o755)
             if target.exists():
@@ -181,10 +202,24 @@ class Index:
                 "gallery",
                 measured=Measured(group["squared_norms"][:], group["exponents"][:]),
             )
-            return cls(tokens, ids=facts["ids"])
+            return cls._of(tokens, facts["ids"], group["means"][:])
         except (KeyError, TypeError, ValueError, OSError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
                 f"path: expected a folder that Index.save wrote; {str(path)!r} is not one"
             ) from error
+
+
+def mean_vectors(tokens: Tokens) -> NDArray[Any]:
+    """Return the mean concept vector of each image, shape (N, C), in the dtype of the vectors.
+
+    Accumulated in float64, and divided by two to the power of the image's exponent as the vectors
+    are.
+    """
+    means = np.empty((tokens.count, tokens.channels), dtype=tokens.dtype)
+    for first, last in tokens.pieces(PIECE):
+        block = tokens.block(first, last)
+        sums = np.add.reduceat(block.vectors, block.starts[:-1], axis=0, dtype=np.float64)
+        means[first:last] = sums / block.sizes[:, None]
+    return means

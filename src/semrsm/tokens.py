@@ -296,12 +296,25 @@ class Tokens:
         return self._holding(self.block(first, last), np.arange(first, last))
 
     def take(self, images: NDArray[np.int64]) -> Tokens:
-        """Read some images into memory, as tokens of their own."""
-        blocks = [self.block(i, i + 1) for i in images.tolist()]
+        """Read some images, in ascending order, into memory, as tokens of their own.
+
+        What lies close together is read together: stores on disk are cut into large chunks.
+        """
+        vectors = []
+        for first, last in self._spans(images):
+            block = self.block(int(images[first]), int(images[last - 1]) + 1)
+            vectors += [block.image(i) for i in (images[first:last] - images[first]).tolist()]
         starts = np.concatenate([[0], np.cumsum(self.sizes[images])])
-        return self._holding(
-            Block(np.concatenate([block.vectors for block in blocks]), starts), images
-        )
+        return self._holding(Block(np.concatenate(vectors), starts), images)
+
+    def _spans(self, images: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+        """Yield ranges of `images` that are read together: a piece of data, or one image."""
+        most = PIECE // (int(self.sizes.max()) * self.channels * self.dtype.itemsize)
+        first = 0
+        while first < len(images):
+            last = int(np.searchsorted(images, images[first] + max(1, most)))
+            yield first, last
+            first = last
 
     def followed_by(self, more: Tokens) -> Tokens:
         """Return these images and others after them, as one; nothing is read."""
