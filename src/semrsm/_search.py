@@ -42,12 +42,6 @@ TILE_BYTES = 4 << 20
 #: Concept vectors of the images of a gallery that a thread has centred at a time, in bytes.
 STRIP_BYTES = 8 << 20
 
-#: For each result that is wanted, how many images are solved before the others are bounded.
-SEEDS = 2
-
-#: Pairs that one thread solves again in float64 at a time.
-_EXACT_PAIRS = 64
-
 _POLL = 0.1  # seconds between two calls of the progress callback
 
 
@@ -104,7 +98,7 @@ class Search:
         height = max(1, min(int(pairs**0.5), rows.count))
         strip = max(1, STRIP_BYTES // (width * rows.channels * self.dtype.itemsize))
         share = -(-columns.count // (TILES_PER_WORKER * self.workers))
-        seeds = min(SEEDS * self.k, pairs, strip)
+        seeds = min(self.k, pairs, strip)  # as many as are wanted: more would hardly help
         none = self.budget is not None or seeds >= columns.count
         return height, max(1, min(pairs // height, strip, share)), 0 if none else seeds
 
@@ -117,7 +111,9 @@ class Search:
             query += columns.count * 8
         image = int(columns.sizes.max()) * rows.channels * item * 2  # as read, and in its dtype
         strip = max(self.tile_columns, self.seeds) * image
-        fixed = self.workers * (2 * TILE_BYTES + strip) + 3 * PIECE + self.index.means.nbytes
+        pair = int(rows.sizes.max()) * int(columns.sizes.max()) * 8
+        tile = 2 * max(TILE_BYTES, pair)  # the product, and what the solver copies of it
+        fixed = self.workers * (tile + strip) + 3 * PIECE + self.index.means.nbytes
         smallest = fixed + query + image
         if memory < smallest:
             raise InputError(
@@ -346,6 +342,8 @@ class _Panel:
         else:
             left, right = self._near_best()
             beyond = None
+        order = np.lexsort((right, left))
+        left, right = left[order], right[order]
         inner = self._exactly(left, right, threads)
         squared = job.index.tokens.squared_norms
         scores = job.ranking.scores(inner, self.queries.squared_norms[left], squared[right])
@@ -401,32 +399,46 @@ class _Panel:
         return left[allowed], right[allowed], beyond
 
     def _exactly(self, left: Indices, right: Indices, threads: _Threads) -> Array:
-        """Return V of pairs in float64."""
+        """Return V of pairs, ordered by query, in float64."""
+        job, tokens = self.job, self.job.index.tokens
         inner = np.empty(len(left))
-        tokens = self.job.index.tokens
+        largest = int(tokens.sizes.max())
+        image = largest * tokens.channels * tokens.dtype.itemsize
+        pieces = max(job.workers, -(-len(left) * image // STRIP_BYTES))
+        together = max(1, TILE_BYTES // (8 * largest * int(job.rows.sizes.max())))
         own = self.queries.block(0, self.queries.count)
-        order = np.argsort(right, kind="stable")  # each image is read once
-        pieces = np.array_split(order, -(-len(order) // _EXACT_PAIRS))
 
-        def part(chosen: Indices, workspace: Workspace) -> None:
-            wanted, place = np.unique(right[chosen], return_inverse=True)
+        def part(pairs: Indices, workspace: Workspace) -> None:
+            wanted, place = np.unique(right[pairs], return_inverse=True)
             images = tokens.take(wanted)
             block = images.block(0, images.count)
-            for n, (query, image) in enumerate(zip(left[chosen], place, strict=True)):
-                x = own.image(int(query)).astype(np.float64)
-                y = block.image(int(image)).astype(np.float64)
-                value, _, _ = solve(
-                    workspace.product(x, y).reshape(-1),
-                    np.zeros(1, dtype=np.int64),
-                    len(x),
-                    len(y),
-                    row_stride=len(y),
-                    cancellation=workspace.cancellation,
-                )
-                exponent = self.queries.exponents[query] + images.exponents[image]
-                inner[chosen[n]] = np.ldexp(value[0], exponent)
+            ends = np.flatnonzero(np.diff(left[pairs], append=-1)) + 1
+            for first, last in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+                for start in range(first, last, together):
+                    chosen = slice(start, min(start + together, last))
+                    solve_some(pairs[chosen], images, block, place[chosen], workspace)
 
-        for _ in threads.run(partial(part, piece) for piece in pieces):
+        def solve_some(
+            pairs: Indices, images: Tokens, block: Block, place: Indices, workspace: Workspace
+        ) -> None:
+            """Solve pairs of one query in one batch."""
+            query = int(left[pairs[0]])
+            x = own.image(query).astype(np.float64)
+            y = np.concatenate([block.image(i) for i in place.tolist()]).astype(np.float64)
+            sizes = images.sizes[place]
+            values, _, _ = solve(
+                workspace.product(x, y).reshape(-1),
+                np.cumsum(sizes) - sizes,
+                len(x),
+                sizes.astype(np.int32),
+                row_stride=len(y),
+                cancellation=workspace.cancellation,
+            )
+            exponents = self.queries.exponents[query] + images.exponents[place]
+            inner[pairs] = np.ldexp(values, exponents)
+
+        split = np.array_split(np.arange(len(left)), min(pieces, len(left)))
+        for _ in threads.run(partial(part, pairs) for pairs in split):
             pass
         return inner
 
