@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import kernels, matchers
 from ._version import __version__
+from .approximate import ApproximateTopK, approximate_topk, recall
 from .assignment import Assignment, assign
 from .compare import Comparison, cka, rsa
 from .forecast import Forecast, forecast
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RSM",
+    "ApproximateTopK",
     "Assignment",
     "Comparison",
     "Features",
@@ -33,6 +35,7 @@ __all__ = [
     "StoredGram",
     "TopK",
     "__version__",
+    "approximate_topk",
     "assign",
     "cka",
     "compute_run",
@@ -46,6 +49,7 @@ __all__ = [
     "matchers",
     "merge_runs",
     "open_run",
+    "recall",
     "rsa",
     "rsm",
     "topk",

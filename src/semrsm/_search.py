@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._workers import Cancellation, cancel_on_interrupt, one_blas_thread
-from .assignment import Stage, search, solve
+from .assignment import NotFiniteError, Stage, search, solve
 from .errors import InputError
 from .index import Index, mean_vectors
 from .kernels import Kernel
-from .matchers import Workspace
+from .matchers import Workspace, overflow_error
 from .plan import TILES_PER_WORKER, format_bytes
 from .ranking import Ranking
 from .tokens import PIECE, Block, Tokens
@@ -55,31 +55,72 @@ class Found:
     counts: Indices
 
 
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of a search; everything has been checked.
+
+    Attributes
+    ----------
+    rows : Tokens
+        The queries.
+    index : Index
+        The gallery.
+    k : int
+    kernel : Kernel
+    ranking : Ranking
+        That of the kernel.
+    ids : tuple of str
+        Names of the queries.
+    exclude : ndarray of bool, shape (Q, N), or None
+    workers : int
+    memory : int
+        In bytes.
+    progress : callable, optional
+    """
+
+    rows: Tokens
+    index: Index
+    k: int
+    kernel: Kernel
+    ranking: Ranking
+    ids: tuple[str, ...]
+    exclude: NDArray[np.bool_] | None
+    workers: int
+    memory: int
+    progress: Callable[[int, int], object] | None
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of a query and an image of its gallery."""
+        left_out = 0 if self.exclude is None else int(self.exclude.sum())
+        return self.rows.count * self.index.count - left_out
+
+
 class Search:
-    """One search of the k best images of each query; the arguments have been checked."""
+    """One search of the k best images of each query.
+
+    Parameters
+    ----------
+    question : Question
+    budget : int, optional
+        Solve only so many images for each query: those with the highest bounds.
+    candidates : ndarray of int64, shape (Q, c), optional
+        Solve only these images for each query, at least k of them; −1 where there are fewer.
+    """
 
     def __init__(
-        self,
-        rows: Tokens,
-        index: Index,
-        k: int,
-        ranking: Ranking,
-        exclude: NDArray[np.bool_] | None,
-        budget: int | None,
-        workers: int,
-        memory: int,
-        progress: Callable[[int, int], object] | None,
+        self, question: Question, *, budget: int | None = None, candidates: Indices | None = None
     ) -> None:
-        self.rows = rows
-        self.index = index
-        self.k = k
-        self.ranking = ranking
-        self.exclude = exclude
+        self.question = question
+        self.rows = question.rows
+        self.index = question.index
+        self.k = question.k
+        self.ranking = question.ranking
+        self.exclude = question.exclude
+        self.workers = question.workers
         self.budget = budget
-        self.workers = workers
-        self.progress = progress
-        columns = index.tokens
-        self.pairs = rows.count * index.count - (0 if exclude is None else int(exclude.sum()))
+        self.candidates = candidates
+        rows, columns = self.rows, self.index.tokens
         self.dtype = np.promote_types(rows.dtype, columns.dtype)
         #: Whether each image's mean may be subtracted: a matching uses every vector of both then.
         one_size = rows.uniform and columns.uniform
@@ -88,7 +129,7 @@ class Search:
         # twice, for the value and for the threshold; and the rounding of the subtracted means.
         self.slack = 2 * (rows.channels + 8) * float(np.finfo(self.dtype).eps)
         self.tile_rows, self.tile_columns, self.seeds = self._tile()
-        self.query_panel, self.gallery_panel = self._panels(memory)
+        self.query_panel, self.gallery_panel = self._panels(question.memory)
 
     def _tile(self) -> tuple[int, int, int]:
         """Return queries and images of a tile, and how many images are solved first for a query."""
@@ -99,7 +140,7 @@ class Search:
         strip = max(1, STRIP_BYTES // (width * rows.channels * self.dtype.itemsize))
         share = -(-columns.count // (TILES_PER_WORKER * self.workers))
         seeds = min(self.k, pairs, strip)  # as many as are wanted: more would hardly help
-        none = self.budget is not None or seeds >= columns.count
+        none = self.budget or self.candidates is not None or seeds >= columns.count
         return height, max(1, min(pairs // height, strip, share)), 0 if none else seeds
 
     def _panels(self, memory: int) -> tuple[int, int]:
@@ -124,12 +165,12 @@ class Search:
         queries = max(1, min(rows.count, free // (2 * query)))
         return queries, max(1, min(columns.count, (free - queries * query) // image))
 
-    def run(self, kernel: Kernel) -> Found:
-        """Search, with similarities under a kernel of the ranking.
+    def run(self) -> Found:
+        """Search.
 
         Raises
         ------
-        NotFiniteError
+        InputError
             If an affinity overflows.
         """
         queries = self.rows.count
@@ -145,20 +186,27 @@ class Search:
             cancel_on_interrupt() as cancellation,
         ):
             threads = _Threads(pool, self.workers, cancellation, guard)
-            for first in range(0, queries, self.query_panel):
-                panel = _Panel(self, first, min(first + self.query_panel, queries))
-                for start in range(0, self.index.count, self.gallery_panel):
-                    stop = min(start + self.gallery_panel, self.index.count)
-                    for _ in threads.run(panel.tasks(start, stop)):
-                        if self.progress is not None:
-                            done = found.counts.sum() + panel.counts.sum()
-                            self.progress(int(done), self.pairs)
-                at = slice(first, first + panel.queries.count)
-                found.indices[at], found.values[at], found.missed_at_most[at] = panel.finish(
-                    kernel, threads
-                )
-                found.counts[:] += panel.counts
+            try:
+                for first in range(0, queries, self.query_panel):
+                    self._panel(first, min(first + self.query_panel, queries), threads, found)
+            except NotFiniteError:
+                raise overflow_error("queries", "gallery") from None
         return found
+
+    def _panel(self, first: int, last: int, threads: _Threads, found: Found) -> None:
+        """Search for some of the queries."""
+        panel = _Panel(self, first, last)
+        progress = self.question.progress
+        looked_at = self.index.count if self.candidates is None else 0
+        for start in range(0, looked_at, self.gallery_panel):
+            stop = min(start + self.gallery_panel, looked_at)
+            for _ in threads.run(panel.tasks(start, stop)):
+                if progress is not None:
+                    done = found.counts.sum() + panel.counts.sum()
+                    progress(int(done), self.question.pairs)
+        at = slice(first, last)
+        found.indices[at], found.values[at], found.missed_at_most[at] = panel.finish(threads)
+        found.counts[:] += panel.counts
 
 
 class _Threads:
@@ -332,16 +380,21 @@ class _Panel:
                 together.sort()
                 self.best[query] = together[-self.job.k :]
 
-    def finish(self, kernel: Kernel, threads: _Threads) -> tuple[Indices, Array, Array]:
+    def finish(self, threads: _Threads) -> tuple[Indices, Array, Array]:
         """Solve again, in float64, what may be among the best, and order it."""
-        job = self.job
+        job, kernel = self.job, self.job.question.kernel
+        beyond = None
         if self.bounds is not None:
             left, right, beyond = self._by_bound()
             self.counts[Stage.SOLVED] += len(left)
             self.counts[Stage.MAXIMA] -= len(left)
+        elif job.candidates is not None:
+            own = job.candidates[self.first : self.first + self.queries.count]
+            left, nth = np.nonzero(own >= 0)
+            right = own[left, nth]
+            self.counts[Stage.SOLVED] += len(left)
         else:
             left, right = self._near_best()
-            beyond = None
         order = np.lexsort((right, left))
         left, right = left[order], right[order]
         inner = self._exactly(left, right, threads)

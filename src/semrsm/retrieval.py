@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._search import Search
+from ._search import Question, Search
 from ._workers import worker_count
-from .assignment import NotFiniteError, Stage
+from .assignment import Stage
 from .errors import InputError
 from .index import Index
 from .kernels import Kernel, resolve_kernel
-from .matchers import Optimal, check_comparable, overflow_error
+from .matchers import Optimal, check_comparable
 from .plan import memory_budget
 from .ranking import Ranking
 from .tokens import Tokens, image_ids
@@ -155,16 +155,56 @@ def topk(
     >>> found.exact
     True
     """
+    if budget is not None and (
+        isinstance(budget, bool) or not isinstance(budget, int) or budget < k
+    ):
+        raise InputError(f"budget: expected a whole number >= k = {k}; got {budget!r}")
+    asked = check_question(
+        queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
+    )
+    search = Search(asked, budget=budget)
+    found = search.run()
+    return TopK(
+        indices=found.indices,
+        values=found.values,
+        missed_at_most=found.missed_at_most,
+        query_ids=asked.ids,
+        gallery_ids=asked.index.ids,
+        kernel=asked.kernel.name,
+        pairs=asked.pairs,
+        solved=int(found.counts[Stage.SOLVED]),
+        removed={
+            stage.name.lower(): int(found.counts[stage]) for stage in Stage if stage != Stage.SOLVED
+        },
+        exact=bool((found.missed_at_most <= found.values[:, -1]).all()),
+    )
+
+
+def check_question(
+    queries: Any,
+    gallery: Any,
+    k: int,
+    kernel: str | Kernel,
+    ids: Sequence[Any] | None,
+    gallery_ids: Sequence[Any] | None,
+    exclude: ArrayLike | None,
+    workers: int | None,
+    memory: int | str | None,
+    progress: Callable[[int, int], object] | None,
+) -> Question:
+    """Check the arguments of a search, those that need no features first.
+
+    Raises
+    ------
+    InputError
+        If one is not what it must be.
+    """
     chosen = resolve_kernel(kernel)
     ranking = Ranking.of(chosen)
     threads = worker_count(workers)
     limit = memory_budget(memory)
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InputError(f"k: expected a whole number >= 1; got {k!r}")
-    if budget is not None and (
-        isinstance(budget, bool) or not isinstance(budget, int) or budget < k
-    ):
-        raise InputError(f"budget: expected a whole number >= k = {k}; got {budget!r}")
     if progress is not None and not callable(progress):
         raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
     rows = Tokens(queries, "queries")
@@ -183,25 +223,7 @@ def topk(
             f"k: expected at most {int(np.min(available))}, the images that a query has to choose "
             f"from; got {k}"
         )
-    search = Search(rows, index, int(k), ranking, left_out, budget, threads, limit, progress)
-    try:
-        found = search.run(chosen)
-    except NotFiniteError:
-        raise overflow_error("queries", "gallery") from None
-    return TopK(
-        indices=found.indices,
-        values=found.values,
-        missed_at_most=found.missed_at_most,
-        query_ids=names,
-        gallery_ids=index.ids,
-        kernel=chosen.name,
-        pairs=search.pairs,
-        solved=int(found.counts[Stage.SOLVED]),
-        removed={
-            stage.name.lower(): int(found.counts[stage]) for stage in Stage if stage != Stage.SOLVED
-        },
-        exact=bool((found.missed_at_most <= found.values[:, -1]).all()),
-    )
+    return Question(rows, index, int(k), chosen, ranking, names, left_out, threads, limit, progress)
 
 
 def _excluded(exclude: ArrayLike | None, rows: int, columns: int) -> NDArray[np.bool_] | None:
