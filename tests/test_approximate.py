@@ -79,7 +79,10 @@ def test_exclusion():
 
 def test_an_index_of_images_of_unequal_sizes_and_scales():
     rng = np.random.default_rng(0)
-    gallery = [rng.normal(size=(n, 5)) * 10.0**e for n, e in zip([3, 7, 4] * 4, range(-24, 24, 4), strict=True)]
+    gallery = [
+        rng.normal(size=(n, 5)) * 10.0**e
+        for n, e in zip([3, 7, 4] * 4, range(-24, 24, 4), strict=True)
+    ]
     index = semrsm.Index(gallery, ids=[f"photo {n}" for n in range(12)])
     found = semrsm.approximate_topk(gallery[:2], index, 2, candidates=12, ids=["a", "b"])
     exact = semrsm.topk(gallery[:2], index, 2)

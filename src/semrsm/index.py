@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,15 @@ class Index:
         N images, in any form that :func:`semrsm.gram` takes. Arrays on disk stay there.
     ids : sequence, optional
         Names of the images; their indices by default.
+    provenance : mapping, optional
+        Where the images come from, such as that of :class:`semrsm.Features`: anything that JSON
+        holds. It is kept with the index.
 
     Attributes
     ----------
     ids : tuple of str
         The names of the images.
+    provenance : mapping
     means : ndarray, shape (N, C)
         The mean concept vector of each image, divided by two to the power of its exponent as the
         vectors are (which is 1 for all but extreme images). Searches start with the images whose
@@ -55,14 +60,28 @@ class Index:
     ['photo 0', 'one more']
     """
 
-    def __init__(self, gallery: Any, *, ids: Sequence[Any] | None = None) -> None:
+    def __init__(
+        self,
+        gallery: Any,
+        *,
+        ids: Sequence[Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.provenance = dict(provenance or {})
         self.tokens = Tokens(gallery, "gallery")
         self.ids = image_ids(ids, self.tokens.count, "ids")
         self.means = mean_vectors(self.tokens)
 
     @classmethod
-    def _of(cls, tokens: Tokens, ids: Sequence[Any], means: NDArray[Any]) -> Index:
+    def _of(
+        cls,
+        tokens: Tokens,
+        ids: Sequence[Any],
+        means: NDArray[Any],
+        provenance: Mapping[str, Any],
+    ) -> Index:
         index = object.__new__(cls)
+        index.provenance = dict(provenance)
         index.tokens = tokens
         index.ids = image_ids(ids, tokens.count, "ids")
         index.means = means
@@ -110,7 +129,7 @@ class Index:
         added = image_ids(names, more.count, "ids")
         both = self.tokens.followed_by(more)
         means = np.concatenate([self.means, mean_vectors(more)]).astype(both.dtype, copy=False)
-        return Index._of(both, (*self.ids, *added), means)
+        return Index._of(both, (*self.ids, *added), means, self.provenance)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the index to a Zarr folder, from which it can be searched without being loaded.
@@ -164,7 +183,11 @@ class Index:
             for name in ("sizes", "squared_norms", "exponents"):
                 group.create_array(name, data=getattr(tokens, name), compressors=None)
             group.create_array("means", data=self.means, compressors=None)
-            group.attrs["semrsm"] = {"format": FORMAT, "ids": list(self.ids)}
+            group.attrs["semrsm"] = {
+                "format": FORMAT,
+                "ids": list(self.ids),
+                "provenance": self.provenance,
+            }
             aside.chmod(0o755)
             if target.exists():
                 shutil.rmtree(target)
@@ -202,13 +225,22 @@ class Index:
                 "gallery",
                 measured=Measured(group["squared_norms"][:], group["exponents"][:]),
             )
-            return cls._of(tokens, facts["ids"], group["means"][:])
+            return cls._of(tokens, facts["ids"], group["means"][:], facts["provenance"])
         except (KeyError, TypeError, ValueError, OSError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
                 f"path: expected a folder that Index.save wrote; {str(path)!r} is not one"
             ) from error
+
+
+def is_index(path: str | Path) -> bool:
+    """Tell whether a folder is what :meth:`Index.save` wrote, by a look at its metadata."""
+    try:
+        facts = json.loads((Path(path) / "zarr.json").read_text(encoding="utf-8"))
+        return bool(facts["attributes"]["semrsm"]["format"] == FORMAT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def mean_vectors(tokens: Tokens) -> NDArray[Any]:

@@ -10,9 +10,21 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import SemrsmError
-from . import compare, demo, extract, info, merge, report, rsm, study, worker
+from . import compare, demo, extract, index, info, merge, report, retrieve, rsm, study, worker
 
-COMMANDS = (extract, rsm, worker, merge, compare, study, report, info, demo)
+COMMANDS = (
+    extract,
+    rsm,
+    worker,
+    merge,
+    compare,
+    index,
+    retrieve,
+    study,
+    report,
+    info,
+    demo,
+)
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -40,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
             "  semrsm extract photos/ --out features.npz\n"
             "  semrsm rsm features.npz --kernel cosine rbf --out results/\n"
             "  semrsm compare results/ --method debiased-cka\n"
+            "  semrsm retrieve queries/ photos/ --k 10 --out neighbours/\n"
             "  semrsm study retrieval EgoObjects/ --dataset egoobjects --out retrieval/\n"
             "  semrsm report results/ --images photos/ --out report/"
         ),

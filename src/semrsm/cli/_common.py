@@ -36,7 +36,9 @@ def add_command(
     return parser
 
 
-def add_model_options(parser: argparse.ArgumentParser, *, several: str = "") -> None:
+def add_model_options(
+    parser: argparse.ArgumentParser, *, several: str = "", one_layer: bool = False
+) -> None:
     """Add the options of feature extraction; `several` says what more than one network is for."""
     group = parser.add_argument_group("features")
     group.add_argument(
@@ -54,13 +56,18 @@ def add_model_options(parser: argparse.ArgumentParser, *, several: str = "") -> 
         help="what the network gets: the side of a square, or height and width (default: what it "
         "was made for)",
     )
-    group.add_argument(
-        "--layers",
-        nargs="+",
-        metavar="LAYER",
-        help="names or globs of layers, as the network's named_modules() has them (default: the "
-        "network's recommended ones)",
-    )
+    if one_layer:
+        group.add_argument(
+            "--layer", help="the layer (default: the last one of the features or of the network)"
+        )
+    else:
+        group.add_argument(
+            "--layers",
+            nargs="+",
+            metavar="LAYER",
+            help="names or globs of layers, as the network's named_modules() has them (default: "
+            "the network's recommended ones)",
+        )
     group.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
     group.add_argument("--device", help="cpu, cuda, mps … (default: where the network is)")
     group.add_argument(
@@ -171,20 +178,45 @@ def features_of(arguments: argparse.Namespace) -> Features:
             "does not exist"
         )
     if source.is_dir() and source.suffix != ".zarr":
-        return extracted(arguments, source, arguments.model)
+        network = loaded(arguments, arguments.model)
+        return extracted(arguments, source, network, layers=arguments.layers)
     found = load_features(source)
     return found if arguments.layers is None else found.select(arguments.layers)
 
 
-def extracted(arguments: argparse.Namespace, images: Any, model: str) -> Features:
+def one_layer_of(
+    arguments: argparse.Namespace, source: Path, network: Callable[[], Any], argument: str
+) -> Features:
+    """Return the features of a source at one layer: that of --layer, or the last one."""
+    from ..features import load_features
+
+    wanted = arguments.layer
+    if source.is_dir() and source.suffix != ".zarr":
+        model = network()
+        chosen = list(model.layers[-1:]) if wanted is None else [wanted]
+        found = extracted(arguments, source, model, layers=chosen or None)
+    else:
+        found = load_features(source)
+        if wanted is not None:
+            found = found.select([wanted])
+    if wanted is not None and len(found) > 1:
+        raise InputError(f"--layer: expected one layer; {wanted!r} stands for {', '.join(found)}")
+    if not len(found):
+        raise InputError(f"{argument}: expected features with a layer; {str(source)!r} has none")
+    return found.select([list(found)[-1]])
+
+
+def extracted(
+    arguments: argparse.Namespace, images: Any, model: Any, *, layers: Sequence[str] | None
+) -> Features:
     """Return the response of one network to images, by the options of extraction."""
     from ..features import extract
 
     with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
         return extract(
-            loaded(arguments, model),
+            model,
             images,
-            layers=arguments.layers,
+            layers=layers,
             batch_size=arguments.batch_size,
             device=arguments.device,
             prefix_tokens=prefix_tokens(arguments.prefix_tokens),

@@ -225,7 +225,10 @@ def _each_features(arguments: argparse.Namespace, data: Any, *, fewest: int) -> 
     """Return the features of each network, or those of the files that were named."""
     if arguments.features is None:
         _check_count(data, fewest)
-        return [extracted(arguments, data, model) for model in arguments.model]
+        return [
+            extracted(arguments, data, loaded(arguments, model), layers=arguments.layers)
+            for model in arguments.model
+        ]
     from ..features import load_features
 
     found = []

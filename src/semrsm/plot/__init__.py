@@ -9,7 +9,7 @@ from .._statistics import auc
 from ._common import matcher_words
 from .curves import plot_intervals, plot_quality, plot_retrieval, plot_runtime
 from .distributions import plot_distribution, plot_distributions
-from .gallery import plot_gallery
+from .gallery import plot_gallery, plot_neighbours
 from .heatmaps import plot_rsm, plot_rsms
 from .layers import plot_extents, plot_layers
 from .locations import (
@@ -39,6 +39,7 @@ __all__ = [
     "plot_intervals",
     "plot_layers",
     "plot_match",
+    "plot_neighbours",
     "plot_quality",
     "plot_retrieval",
     "plot_rsm",

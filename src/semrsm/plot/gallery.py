@@ -79,7 +79,9 @@ def plot_gallery(
                 ax = figure.add_subplot(grid[row, column])
                 text = ", ".join(shared) if shared else "nothing shared"
                 f1 = 2 * len(shared) / (len(objects) + total) if len(objects) + total else 0.0
-                _photograph(ax, image, text, SHARED if shared else NOTHING, f1)
+                corner = f"F1 {f1:.2f}" if f1 else ""
+                frame = SHARED if shared else NOTHING
+                _photograph(ax, image, text, frame, corner, faint=not shared)
                 if row == 0 and rank == 0:
                     words = matcher_words(matcher)
                     ax.set_title(words, fontsize=MEDIUM, loc="left", fontweight="bold")
@@ -89,8 +91,64 @@ def plot_gallery(
     return figure
 
 
-def _photograph(ax: Any, photo: Any, text: str, frame: str | None, f1: float | None = None) -> None:
-    """Draw a photograph, square by its centre as the networks see it, and text below it."""
+def plot_neighbours(
+    entries: Sequence[tuple[Any, str, Sequence[tuple[Any, str, float]]]],
+    *,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw queries with their nearest neighbours and the similarity of each.
+
+    Parameters
+    ----------
+    entries : sequence
+        A row for each query: its photograph, its name, and its neighbours in their order, each with
+        photograph, name and similarity; as many in each row. Photographs are PIL images.
+    title : str, optional
+        Stands above all; none by default.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or rows differ in length.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    lengths = {len(found) for _, _, found in entries}
+    if len(lengths) != 1 or 0 in lengths:
+        raise InputError(
+            "entries: expected at least one query, and as many neighbours for each; got "
+            f"{sorted(lengths)}"
+        )
+    widths = [1.0, 0.12] + [1.0] * lengths.pop()
+    if figure is None:
+        figure = new_figure(1.55 * sum(widths) + 0.2, 2.05 * len(entries) + 0.5)
+        figure.set_layout_engine("constrained", wspace=0.01, w_pad=0.02, h_pad=0.03)
+    grid = figure.add_gridspec(len(entries), len(widths), width_ratios=widths)
+    for row, (photo, name, found) in enumerate(entries):
+        heads = ["query", "nearest"] if row == 0 else ["", ""]
+        shown = [(0, photo, name, None), *((n, *one) for n, one in enumerate(found, start=2))]
+        for column, image, text, value in shown:
+            ax = figure.add_subplot(grid[row, column])
+            corner = "" if value is None else f"{value:.4g}"
+            _photograph(ax, image, text, None if value is None else NOTHING, corner)
+            if heads and column in (0, 2):
+                ax.set_title(heads.pop(0), fontsize=MEDIUM, loc="left", fontweight="bold")
+    if title:
+        figure.suptitle(title, fontsize=MEDIUM, parse_math=False)
+    return figure
+
+
+def _photograph(
+    ax: Any, photo: Any, text: str, frame: str | None, corner: str = "", *, faint: bool = False
+) -> None:
+    """Draw a photograph, square by its centre as the networks see it, with text below and in it."""
     width, height = photo.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -106,14 +164,14 @@ def _photograph(ax: Any, photo: Any, text: str, frame: str | None, f1: float | N
         lines = [*lines[: _LINES - 1], lines[_LINES - 1][: _LINE - 2] + " …"]
     look: dict[str, Any] = {"fontsize": SMALL - 1.5, "parse_math": False, "va": "top"}
     ax.set_xlabel("\n".join(lines), **look)
-    if frame == NOTHING:
+    if faint:
         ax.xaxis.label.set_color(NOTHING)
-    if f1:
+    if corner:
         box = {"facecolor": "black", "alpha": 0.6, "pad": 1.5, "linewidth": 0}
         ax.text(
             0.03,
             0.04,
-            f"F1 {f1:.2f}",
+            corner,
             transform=ax.transAxes,
             fontsize=SMALL - 1.5,
             color="white",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._outputs import versions
+from .._photos import Photos
 from ..assignment import relative_gap
 from ..errors import InputError, did_you_mean
 from ..features import Features
@@ -32,7 +33,6 @@ from ._choices import (
     vectors_of,
 )
 from .result import StudyResult
-from .retrieval import _Photos
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -591,7 +591,7 @@ class _Seen:
     """The photographs as the network saw them, as far as the features tell."""
 
     def __init__(self, images: Any, features: Features) -> None:
-        self._photos = _Photos(images, features.ids)
+        self._photos = Photos(images, features.ids)
         self._ids = features.ids
         self._preprocess = Preprocess.of(features.provenance)
 

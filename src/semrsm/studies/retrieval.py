@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._outputs import versions
+from .._photos import Photos
 from .._statistics import check_bootstrap, percentile_interval, resampled_counts
 from .._workers import one_blas_thread
 from ..errors import InputError, did_you_mean
@@ -193,7 +194,7 @@ def retrieval(
                 f"k: expected at most {available.min()}, the other images{where} that the query "
                 f"{query!r} has; got {depths[-1]}"
             )
-    photos = None if images is None else _Photos(images, features.ids)
+    photos = None if images is None else Photos(images, features.ids)
 
     grams = compute_grams(features, by_matcher, workers=workers, memory=memory, progress=progress)
     scorer = _Scorer(membership, queries, depths)
@@ -563,34 +564,6 @@ def _group_sizes(groups: Any, ids: Sequence[str]) -> dict[str, int]:
     return sizes
 
 
-class _Photos:
-    """The photographs of the features' images, found by id where there are ids."""
-
-    def __init__(self, images: Any, ids: Sequence[str]) -> None:
-        self._images = images
-        names = getattr(images, "ids", None)
-        if names is None:
-            if not hasattr(images, "__len__") or len(images) != len(ids):
-                got = len(images) if hasattr(images, "__len__") else type(images).__name__
-                raise InputError(
-                    f"images: expected {len(ids)} photographs, one for each image of the features; "
-                    f"got {got}"
-                )
-            self._places = list(range(len(ids)))
-            return
-        places = {str(name): i for i, name in enumerate(names)}
-        missing = [name for name in ids if name not in places]
-        if missing:
-            raise InputError(
-                f"images: expected a data set with the images of the features; {missing[0]!r} is "
-                "not in it"
-            )
-        self._places = [places[name] for name in ids]
-
-    def __getitem__(self, index: int) -> Any:
-        return self._images[self._places[index]]
-
-
 # ------------------------------------------------------------------------------------ figures
 
 
@@ -601,7 +574,7 @@ def _draw_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _draw_gallery(
-    photos: _Photos,
+    photos: Photos,
     orders: Mapping[tuple[str, str, str, str], NDArray[np.int64]],
     what: tuple[str, str, list[str], str],
     drawn: NDArray[np.int64],
