@@ -36,6 +36,13 @@ def is_array(x: object) -> bool:
     return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
+def is_array_in_memory(x: object) -> bool:
+    """Return whether `x` is a NumPy array or a torch tensor, and no memory map."""
+    if isinstance(x, np.ndarray):
+        return not isinstance(x, np.memmap) and not isinstance(x.base, np.memmap)
+    return is_torch_tensor(x)
+
+
 def to_numpy(x: Any, name: str) -> Array:
     """Return `x` as a NumPy array of a floating or integer type; a view where that is possible.
 

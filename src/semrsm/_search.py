@@ -128,20 +128,30 @@ class Search:
         # |fl(⟨x, y⟩) − ⟨x, y⟩| ≤ γ ‖x‖ ‖y‖ for C channels, and so for a matching by Cauchy–Schwarz;
         # twice, for the value and for the threshold; and the rounding of the subtracted means.
         self.slack = 2 * (rows.channels + 8) * float(np.finfo(self.dtype).eps)
-        self.tile_rows, self.tile_columns, self.seeds = self._tile()
+        self._choose_tiles()
         self.query_panel, self.gallery_panel = self._panels(question.memory)
 
-    def _tile(self) -> tuple[int, int, int]:
-        """Return queries and images of a tile, and how many images are solved first for a query."""
+    @property
+    def pairs(self) -> int:
+        """Pairs that are looked at."""
+        if self.candidates is not None:
+            return int((self.candidates >= 0).sum())
+        return self.question.pairs
+
+    def _choose_tiles(self) -> None:
+        """Choose the sides of a tile, and how many images are looked at first for each query."""
         rows, columns = self.rows, self.index.tokens
         size, width = int(rows.sizes.max()), int(columns.sizes.max())
         pairs = max(1, TILE_BYTES // (size * width * self.dtype.itemsize))
-        height = max(1, min(int(pairs**0.5), rows.count))
-        strip = max(1, STRIP_BYTES // (width * rows.channels * self.dtype.itemsize))
+        #: Images that a thread takes at a time, at most.
+        self.strip = max(1, STRIP_BYTES // (width * rows.channels * self.dtype.itemsize))
+        self.strip = min(self.strip, pairs)
         share = -(-columns.count // (TILES_PER_WORKER * self.workers))
-        seeds = min(self.k, pairs, strip)  # as many as are wanted: more would hardly help
-        none = self.budget or self.candidates is not None or seeds >= columns.count
-        return height, max(1, min(pairs // height, strip, share)), 0 if none else seeds
+        self.tile_rows = max(1, min(int(pairs**0.5), rows.count))
+        self.tile_columns = max(1, min(pairs // self.tile_rows, self.strip, share))
+        self.seeds = min(self.k, self.strip)  # as many as are wanted: more would hardly help
+        if self.budget or self.candidates is not None or self.seeds >= columns.count:
+            self.seeds = 0
 
     def _panels(self, memory: int) -> tuple[int, int]:
         """Return how many queries, and how many images of the gallery, are in memory at a time."""
@@ -151,7 +161,8 @@ class Search:
         if self.budget is not None:
             query += columns.count * 8
         image = int(columns.sizes.max()) * rows.channels * item * 2  # as read, and in its dtype
-        strip = max(self.tile_columns, self.seeds) * image
+        own = self.strip if self.candidates is not None else 0
+        strip = max(self.tile_columns, self.seeds, own) * image
         pair = int(rows.sizes.max()) * int(columns.sizes.max()) * 8
         tile = 2 * max(TILE_BYTES, pair)  # the product, and what the solver copies of it
         fixed = self.workers * (tile + strip) + 3 * PIECE + self.index.means.nbytes
@@ -197,16 +208,24 @@ class Search:
         """Search for some of the queries."""
         panel = _Panel(self, first, last)
         progress = self.question.progress
-        looked_at = self.index.count if self.candidates is None else 0
-        for start in range(0, looked_at, self.gallery_panel):
-            stop = min(start + self.gallery_panel, looked_at)
-            for _ in threads.run(panel.tasks(start, stop)):
+        for tasks in self._parts(panel, first, last):
+            for _ in threads.run(tasks):
                 if progress is not None:
                     done = found.counts.sum() + panel.counts.sum()
-                    progress(int(done), self.question.pairs)
+                    progress(int(done), self.pairs)
         at = slice(first, last)
         found.indices[at], found.values[at], found.missed_at_most[at] = panel.finish(threads)
         found.counts[:] += panel.counts
+
+    def _parts(
+        self, panel: _Panel, first: int, last: int
+    ) -> Iterator[Iterator[Callable[[Workspace], None]]]:
+        """Yield the tasks of the candidates, or of one panel of the gallery after the other."""
+        if self.candidates is not None:
+            yield panel.candidates(self.candidates[first:last])
+            return
+        for start in range(0, self.index.count, self.gallery_panel):
+            yield panel.tasks(start, min(start + self.gallery_panel, self.index.count))
 
 
 class _Threads:
@@ -293,21 +312,29 @@ class _Panel:
         """Yield what is to be done with the images ``start:stop`` of the gallery, seeds first."""
         job = self.job
         panel = job.index.tokens.part(start, stop)
-        block = panel.block(0, panel.count)
         for query, seeds in enumerate(self.seeds):
-            inside = seeds[(seeds >= start) & (seeds < stop)]
+            inside = np.sort(seeds[(seeds >= start) & (seeds < stop)])
             if len(inside):
-                yield partial(self._first_look, query, block, inside, start)
+                yield partial(self._chosen, query, inside, panel, start)
+        block = panel.block(0, panel.count)
         for first in range(start, stop, job.tile_columns):
             yield partial(self._strip, block, first, min(first + job.tile_columns, stop), start)
 
-    def _first_look(
-        self, query: int, block: Block, images: Indices, start: int, workspace: Workspace
+    def candidates(self, candidates: Indices) -> Iterator[Callable[[Workspace], None]]:
+        """Yield what is to be done where only some images are looked at."""
+        job = self.job
+        for query, chosen in enumerate(candidates):
+            images = np.sort(chosen[chosen >= 0])
+            for first in range(0, len(images), job.strip):
+                part = images[first : first + job.strip]
+                yield partial(self._chosen, query, part, job.index.tokens, 0)
+
+    def _chosen(
+        self, query: int, images: Indices, source: Tokens, start: int, workspace: Workspace
     ) -> None:
-        """Solve the most promising images for a query."""
-        vectors = [block.image(i) for i in (images - start).tolist()]
-        starts = np.concatenate([[0], np.cumsum([len(image) for image in vectors])])
-        strip = _Strip.of(self.job, Block(np.concatenate(vectors), starts), images)
+        """Compare a query with some images, in ascending order; `source` begins with `start`."""
+        taken = source.take(images - start)
+        strip = _Strip.of(self.job, taken.block(0, taken.count), images)
         wanted = np.ones((1, len(images)), dtype=bool)
         self._tile(slice(query, query + 1), strip, wanted, workspace)
 
@@ -388,11 +415,6 @@ class _Panel:
             left, right, beyond = self._by_bound()
             self.counts[Stage.SOLVED] += len(left)
             self.counts[Stage.MAXIMA] -= len(left)
-        elif job.candidates is not None:
-            own = job.candidates[self.first : self.first + self.queries.count]
-            left, nth = np.nonzero(own >= 0)
-            right = own[left, nth]
-            self.counts[Stage.SOLVED] += len(left)
         else:
             left, right = self._near_best()
         order = np.lexsort((right, left))

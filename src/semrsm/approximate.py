@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._search import Question, Search
+from .assignment import Stage
 from .errors import InputError, require
 from .index import mean_vectors
 from .kernels import Kernel
@@ -40,7 +41,9 @@ class ApproximateTopK:
     kernel : str
         The kernel's name.
     candidates : int
-        How many images were matched with each query.
+        How many images were compared with each query.
+    solved : int
+        How many pairs needed an assignment, of all queries together.
     """
 
     indices: NDArray[np.int64]
@@ -49,6 +52,7 @@ class ApproximateTopK:
     gallery_ids: tuple[str, ...]
     kernel: str
     candidates: int
+    solved: int
 
     def __repr__(self) -> str:
         queries, k = self.indices.shape
@@ -86,7 +90,7 @@ def approximate_topk(
     queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
         As for :func:`semrsm.topk`.
     candidates : int, default 100
-        How many images are matched with each query, or all of a smaller gallery.
+        How many images are compared with each query, or all of a smaller gallery.
 
     Returns
     -------
@@ -135,6 +139,7 @@ def approximate_topk(
         gallery_ids=asked.index.ids,
         kernel=asked.kernel.name,
         candidates=min(candidates, asked.index.count),
+        solved=int(found.counts[Stage.SOLVED]),
     )
 
 

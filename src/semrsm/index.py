@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._arrays import is_array_in_memory
 from .errors import InputError, require
 from .tokens import PIECE, FlatImages, Measured, Tokens, image_ids
 
@@ -26,7 +27,8 @@ class Index:
     Parameters
     ----------
     gallery : array-like, torch.Tensor or list of arrays
-        N images, in any form that :func:`semrsm.gram` takes. Arrays on disk stay there.
+        N images, in any form that :func:`semrsm.gram` takes. Arrays on disk stay there; feature
+        maps in memory are copied once, in the order in which they are searched.
     ids : sequence, optional
         Names of the images; their indices by default.
     provenance : mapping, optional
@@ -70,16 +72,19 @@ class Index:
         self.provenance = dict(provenance or {})
         self.tokens = Tokens(gallery, "gallery")
         self.ids = image_ids(ids, self.tokens.count, "ids")
+        if is_array_in_memory(gallery) and not self.tokens.in_place:
+            self.tokens = self.tokens.part(0, self.tokens.count)  # now, not at every search
         self.means = mean_vectors(self.tokens)
 
     @classmethod
-    def _of(
+    def from_tokens(
         cls,
         tokens: Tokens,
-        ids: Sequence[Any],
+        ids: Sequence[Any] | None,
         means: NDArray[Any],
         provenance: Mapping[str, Any],
     ) -> Index:
+        """Return an index of images that have been checked and averaged already."""
         index = object.__new__(cls)
         index.provenance = dict(provenance)
         index.tokens = tokens
@@ -129,7 +134,7 @@ class Index:
         added = image_ids(names, more.count, "ids")
         both = self.tokens.followed_by(more)
         means = np.concatenate([self.means, mean_vectors(more)]).astype(both.dtype, copy=False)
-        return Index._of(both, (*self.ids, *added), means, self.provenance)
+        return Index.from_tokens(both, (*self.ids, *added), means, self.provenance)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the index to a Zarr folder, from which it can be searched without being loaded.
@@ -225,7 +230,7 @@ class Index:
                 "gallery",
                 measured=Measured(group["squared_norms"][:], group["exponents"][:]),
             )
-            return cls._of(tokens, facts["ids"], group["means"][:], facts["provenance"])
+            return cls.from_tokens(tokens, facts["ids"], group["means"][:], facts["provenance"])
         except (KeyError, TypeError, ValueError, OSError) as error:
             if isinstance(error, InputError):
                 raise

@@ -18,7 +18,7 @@ from ._search import Question, Search
 from ._workers import worker_count
 from .assignment import Stage
 from .errors import InputError
-from .index import Index
+from .index import Index, mean_vectors
 from .kernels import Kernel, resolve_kernel
 from .matchers import Optimal, check_comparable
 from .plan import memory_budget
@@ -213,7 +213,8 @@ def check_question(
             raise InputError("gallery_ids: expected None, since an Index has its own")
         index = gallery
     else:
-        index = Index(gallery, ids=gallery_ids)
+        tokens = Tokens(gallery, "gallery")
+        index = Index.from_tokens(tokens, gallery_ids, mean_vectors(tokens), {})
     check_comparable(rows, index.tokens, Optimal(), "queries", "gallery")
     names = image_ids(ids, rows.count, "ids")
     left_out = _excluded(exclude, rows.count, index.count)

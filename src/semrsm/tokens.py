@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._arrays import Array, compute_dtype, is_array, is_torch_tensor, to_numpy
+from ._arrays import (
+    Array,
+    compute_dtype,
+    is_array,
+    is_array_in_memory,
+    is_torch_tensor,
+    to_numpy,
+)
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -191,8 +198,7 @@ class Tokens:
         self.in_place = (
             not is_map
             and isinstance(x, np.ndarray)
-            and not isinstance(x, np.memmap)
-            and not isinstance(x.base, np.memmap)
+            and is_array_in_memory(x)
             and x.dtype == self.dtype
             and x.flags.c_contiguous
         )

@@ -1,6 +1,7 @@
 """Retrieval against loops over sets."""
 
 import csv
+import importlib
 import json
 import sys
 
@@ -267,7 +268,7 @@ def test_gallery_names_what_is_shared(features, objects):
     )
     figure = study.figures["gallery"]()
     assert len(figure.axes) == 4 * (1 + 3 + 3)
-    values = study.grams["late", "optimal"].rsm("cosine").values
+    values = semrsm.rsm(features["late"]).values
     for row in range(4):
         axes = figure.axes[7 * row : 7 * row + 7]
         shown = [int(ax.images[0].get_array()[0, 0, 0]) for ax in axes]
@@ -279,6 +280,32 @@ def test_gallery_names_what_is_shared(features, objects):
             words = ax.get_xlabel().replace("\n", " ")
             assert words == (", ".join(shared) if shared else "nothing shared")
     pyplot.close("all")
+
+
+@pytest.mark.parametrize(
+    ("kernels", "searched"),
+    [
+        (["cosine"], True),
+        (["rbf", "laplacian"], True),
+        (["linear"], True),
+        (["linear", "cosine"], False),
+        (["polynomial"], False),
+    ],
+)
+def test_a_search_gives_the_table_of_the_gram(features, objects, kernels, searched, monkeypatch):
+    """Where one search of the nearest images suffices, nothing else changes."""
+
+    def run():
+        return retrieval(features, objects, k=(1, 4), kernels=kernels, resamples=3)
+
+    by_search = run()
+    assert (("late", "optimal") in by_search.grams) is not searched
+    monkeypatch.setattr(
+        importlib.import_module("semrsm.studies.retrieval"), "_searched", lambda *_: {}
+    )
+    by_gram = run()
+    assert ("late", "optimal") in by_gram.grams
+    assert by_search.table == by_gram.table
 
 
 def test_real_frames(shared_data):

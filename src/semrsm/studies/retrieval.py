@@ -20,8 +20,10 @@ from .._workers import one_blas_thread
 from ..errors import InputError, did_you_mean
 from ..features import Features
 from ..gram import Gram
-from ..kernels import Kernel
-from ..matchers import Matcher
+from ..kernels import DistanceKernel, Kernel
+from ..matchers import Matcher, Optimal
+from ..ranking import Ranking
+from ..retrieval import topk
 from ..tokens import Tokens
 from ._choices import (
     KERNEL_NAMES,
@@ -69,7 +71,8 @@ class RetrievalResult(StudyResult):
     f1 : mapping of (str, str, str, str, str, int) to ndarray, shape (Q,)
         Score of each query by layer, kernel, matcher, excluded, score and k, as in the table.
     grams : mapping of (str, str) to Gram
-        By layer and matcher.
+        By layer and matcher. The optimal one is not among them where :func:`semrsm.topk` has found
+        the nearest images without it.
     """
 
     queries: NDArray[np.int64] = field(repr=False)
@@ -160,7 +163,9 @@ def retrieval(
     group are near duplicates of each other.
 
     Kernels that are increasing functions of each other rank alike: those of the distance (RBF,
-    Laplacian, rational quadratic), and the linear kernel with a polynomial of odd degree.
+    Laplacian, rational quadratic), and the linear kernel with a polynomial of odd degree. Where all
+    kernels rank alike and there is one gallery, :func:`semrsm.topk` finds the nearest images under
+    the optimal matching, exactly and without solving every pair.
 
     Examples
     --------
@@ -196,7 +201,11 @@ def retrieval(
             )
     photos = None if images is None else Photos(images, features.ids)
 
-    grams = compute_grams(features, by_matcher, workers=workers, memory=memory, progress=progress)
+    # One search of the nearest images needs few assignments, but serves one order and one gallery;
+    # a Gram serves them all.
+    searched = _searched(by_kernel, by_matcher) if len(allowed) == 1 else {}
+    solved = {name: matcher for name, matcher in by_matcher.items() if name not in searched}
+    grams = compute_grams(features, solved, workers=workers, memory=memory, progress=progress)
     scorer = _Scorer(membership, queries, depths)
     references = {
         excluded: _references(scorer, gallery, seed) for excluded, gallery in allowed.items()
@@ -209,17 +218,27 @@ def retrieval(
         similarities: dict[tuple[str, str], Array] = {
             (kernel, matcher): grams[layer, matcher].rsm(chosen).values
             for kernel, chosen in by_kernel.items()
-            for matcher in by_matcher
+            for matcher in solved
         }
         for name, values in baseline_similarities(features[layer], chosen_baselines).items():
             similarities["cosine", name] = values
         for excluded, gallery in allowed.items():
-            for (kernel, matcher), values in similarities.items():
-                order = ranking(values, queries, gallery, max(depths[-1], SHOWN_RESULTS))
+            most = max(depths[-1], SHOWN_RESULTS)
+            found = {
+                (kernel, matcher): ranking(values, queries, gallery, most)
+                for (kernel, matcher), values in similarities.items()
+            }
+            for matcher, kernel_of_order in searched.items():
+                near = _nearest(features[layer], kernel_of_order, gallery, most, workers, memory)
+                found.update({(kernel, matcher): near[queries] for kernel in by_kernel})
+            # Kernels and matchers in the order that was asked for, and then the baselines.
+            asked = [(kernel, matcher) for kernel in by_kernel for matcher in by_matcher]
+            found = {key: found[key] for key in dict.fromkeys([*asked, *found])}
+            for (kernel, matcher), order in found.items():
                 orders[layer, kernel, matcher, excluded] = order
                 for (score, depth), scores in scorer.scores(order).items():
                     f1[layer, kernel, matcher, excluded, score, depth] = scores
-            for kernel, matcher in similarities:
+            for kernel, matcher in found:
                 for score in SCORES:
                     for depth in depths:
                         own = f1[layer, kernel, matcher, excluded, score, depth]
@@ -297,6 +316,36 @@ def retrieval(
         f1=f1,
         grams=grams,
     )
+
+
+def _searched(kernels: Mapping[str, Kernel], matchers: Mapping[str, Matcher]) -> dict[str, Kernel]:
+    """Return matchers whose order one search of the nearest images gives, with a kernel for it."""
+    alike: dict[str, Kernel] = {}
+    for kernel in kernels.values():
+        # The order does not depend on the bandwidth, which may be a rule about all pairs.
+        plain = type(kernel)(sigma=1.0) if isinstance(kernel, DistanceKernel) else kernel
+        try:
+            alike[Ranking.of(plain).kind] = plain
+        except InputError:  # a kernel that V does not order
+            return {}
+    if len(alike) != 1:
+        return {}
+    return {name: alike.popitem()[1] for name, one in matchers.items() if one == Optimal()}
+
+
+def _nearest(
+    maps: Any,
+    kernel: Kernel,
+    gallery: NDArray[np.bool_],
+    depth: int,
+    workers: int | None,
+    memory: int | str | None,
+) -> NDArray[np.int64]:
+    """Return what :func:`ranking` does, for every image, under the optimal matching."""
+    depth = min(depth, int(gallery.sum(axis=1).min()))
+    return topk(
+        maps, maps, depth, kernel=kernel, exclude=~gallery, workers=workers, memory=memory
+    ).indices
 
 
 def ranking(
