@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +51,12 @@ class Tile:
 
 
 def matched(
-    x: Tokens, y: Tokens | None, matcher: Matcher, plan: Plan, progress: Progress | None
+    x: Tokens,
+    y: Tokens | None,
+    matcher: Matcher,
+    plan: Plan,
+    progress: Progress | None,
+    device: Any = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Match all pairs of `x` and `y`, or of `x` with itself, and return both matrices whole.
 
@@ -59,6 +64,8 @@ def matched(
     ----------
     x, y, matcher, plan, progress
         As for :func:`run`.
+    device : torch.device, optional
+        A GPU that fills the tiles, in place of the threads.
 
     Returns
     -------
@@ -73,7 +80,12 @@ def matched(
     other = x if y is None else y
     values = np.zeros((x.count, other.count))
     upper_bounds = np.zeros_like(values)
-    run(x, y, matcher, plan, values, upper_bounds, progress)
+    if device is None:
+        run(x, y, matcher, plan, values, upper_bounds, progress)
+    else:
+        from .cuda.engine import run as run_on_gpu
+
+        run_on_gpu(x, y, matcher, plan, values, upper_bounds, progress, device)
     if x.exponents.any() or other.exponents.any():
         exponents = x.exponents[:, None] + other.exponents[None, :]
         np.ldexp(values, exponents, out=values)
@@ -154,7 +166,7 @@ def run(
                 with lock:
                     at[2] += len(left)
 
-        for first_row, first_column, rows, columns in _panels(x, y, matcher, plan, dtype):
+        for first_row, first_column, rows, columns in panels(x, y, matcher, plan, dtype):
             above = None
             if y is None:
                 above = first_column - first_row + (not matcher.identity_on_self)
@@ -173,7 +185,7 @@ def run(
             done += at[2]
 
 
-def _panels(
+def panels(
     x: Tokens, y: Tokens | None, matcher: Matcher, plan: Plan, dtype: np.dtype[np.generic]
 ) -> Iterator[tuple[int, int, Block, Block]]:
     """Yield pairs of prepared panels; of one set of images those on and above the diagonal."""

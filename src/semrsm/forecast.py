@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import engine
+from ._device import check_device, check_on_gpu
 from ._workers import worker_count
 from .matchers import Matcher, check_comparable, resolve_matcher
 from .plan import Plan, format_bytes, make_plan, memory_budget
@@ -67,6 +68,7 @@ def forecast(
     workers: int | None = None,
     memory: int | str | None = None,
     on_disk: bool = False,
+    device: str | None = None,
 ) -> Forecast:
     """Say what :func:`semrsm.gram` of the same arguments would take.
 
@@ -74,7 +76,7 @@ def forecast(
 
     Parameters
     ----------
-    x, y, matcher, workers, memory
+    x, y, matcher, workers, memory, device
         As for :func:`semrsm.gram`.
     on_disk : bool, default False
         Whether the results are to lie on disk (``out=``) and not in memory.
@@ -97,6 +99,7 @@ def forecast(
     (190, 190, 0)
     """
     chosen = resolve_matcher(matcher)
+    card = check_device(device)
     threads = worker_count(workers)
     budget = memory_budget(memory)
     start = time.perf_counter()
@@ -105,6 +108,8 @@ def forecast(
     reading = time.perf_counter() - start
     other = rows if columns is None else columns
     check_comparable(rows, other, chosen, "x", "y")
+    if card is not None:
+        check_on_gpu(rows, other, chosen)
 
     disk = tiles = 0
     passes = 1.0
@@ -125,7 +130,7 @@ def forecast(
         plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
         pairs, peak = plan.pairs, plan.peak_bytes
         passes += max(0.0, (rows.count / plan.panel - 1) / 2)
-    seconds = pairs * _seconds_per_pair(rows, other, chosen, threads) + passes * reading
+    seconds = pairs * _seconds_per_pair(rows, other, chosen, threads, card) + passes * reading
     return Forecast(
         pairs=pairs,
         assignments=0 if chosen.name == "none" else pairs,
@@ -137,7 +142,9 @@ def forecast(
     )
 
 
-def _seconds_per_pair(rows: Tokens, columns: Tokens, matcher: Matcher, workers: int) -> float:
+def _seconds_per_pair(
+    rows: Tokens, columns: Tokens, matcher: Matcher, workers: int, device: Any
+) -> float:
     """Match more and more images, spread over the features, until that takes long enough."""
     sides = [
         max(1, min(matcher.tile_side(int(t.sizes.max()), t.channels), t.count))
@@ -156,7 +163,7 @@ def _seconds_per_pair(rows: Tokens, columns: Tokens, matcher: Matcher, workers: 
         pairs = left.count * right.count
         plan = Plan(max(left.count, right.count), tile[0], tile[1], workers, pairs, 0)
         start = time.perf_counter()
-        engine.matched(left, right, matcher, plan, None)
+        engine.matched(left, right, matcher, plan, None, device)
         spent = time.perf_counter() - start
         everything = left.count == rows.count and right.count == columns.count
         if spent >= CALIBRATION or everything:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from . import engine
+from ._device import check_device, check_on_gpu
 from ._files import load_archive, save_archive
 from ._version import __version__
 from ._workers import worker_count
@@ -219,6 +220,7 @@ def gram(
     memory: int | str | None = None,
     progress: engine.Progress | None = None,
     executor: Any = None,
+    device: str | None = None,
     out: None = None,
 ) -> Gram: ...
 
@@ -235,6 +237,7 @@ def gram(
     memory: int | str | None = None,
     progress: engine.Progress | None = None,
     executor: Any = None,
+    device: str | None = None,
     out: str | Path,
 ) -> StoredGram: ...
 
@@ -250,6 +253,7 @@ def gram(
     memory: int | str | None = None,
     progress: engine.Progress | None = None,
     executor: Any = None,
+    device: str | None = None,
     out: str | Path | None = None,
 ) -> Gram | StoredGram:
     """Match every pair of images and return their matched inner products, each with its bound.
@@ -279,6 +283,11 @@ def gram(
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Where the work is done, in place of threads of this process. Other processes open the
         features for themselves: `x` and `y` must lie on disk.
+    device : str, optional
+        ``"cuda"`` or ``"cuda:1"`` for a GPU, which matches by ``"none"`` and ``"optimal"`` in
+        float32, to a relative gap of 1e-5 (or the matcher's tolerance, where that is wider); what
+        it cannot certify goes to this processor, which is ``"cpu"``, the default. Needs the extra
+        ``cuda``.
     out : str or Path, optional
         A folder for the results, which then lie on disk, tile by tile: however large they are, and
         whenever the work is interrupted, the same call goes on with it. Needs the extra ``scale``.
@@ -309,8 +318,11 @@ def gram(
     True
     """
     chosen = resolve_matcher(matcher)
+    card = check_device(device) if executor is None else None  # others have their own
     if out is not None or executor is not None:
-        return _on_disk(x, y, chosen, ids, column_ids, workers, memory, progress, executor, out)
+        return _on_disk(
+            x, y, chosen, ids, column_ids, workers, memory, progress, executor, device, out
+        )
     threads = worker_count(workers)
     budget = memory_budget(memory)
     if progress is not None and not callable(progress):
@@ -321,12 +333,14 @@ def gram(
     columns = None if y is None else Tokens(y, "y")
     other = rows if columns is None else columns
     check_comparable(rows, other, chosen, "x", "y")
+    if card is not None:
+        check_on_gpu(rows, other, chosen)
     names = image_ids(ids, rows.count, "ids")
     column_names = names if y is None else image_ids(column_ids, other.count, "column_ids")
 
     plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
     try:
-        values, upper_bound = engine.matched(rows, columns, chosen, plan, progress)
+        values, upper_bound = engine.matched(rows, columns, chosen, plan, progress, card)
     except NotFiniteError:
         raise overflow_error("x", "y") from None
     dtype = np.promote_types(rows.dtype, other.dtype)
@@ -348,6 +362,7 @@ def gram(
             "vectors": sorted({int(rows.sizes.max()), int(other.sizes.max())}),
             "channels": rows.channels,
             "dtype": dtype.name,
+            "device": "cpu" if card is None else card.type,
         },
     )
 
@@ -362,6 +377,7 @@ def _on_disk(
     memory: int | str | None,
     progress: engine.Progress | None,
     executor: Any,
+    device: str | None,
     out: str | Path | None,
 ) -> Gram | StoredGram:
     """Compute a run of one Gram; in a temporary folder where only an executor was asked for."""
@@ -379,6 +395,7 @@ def _on_disk(
             memory=memory,
             progress=progress,
             executor=executor,
+            device=device,
         )
         return run["x", matcher.name]
 
@@ -401,6 +418,7 @@ def rsm(
     memory: int | str | None = None,
     progress: engine.Progress | None = None,
     executor: Any = None,
+    device: str | None = None,
 ) -> RSM:
     """Compute the RSM of images: ``gram(...)`` seen through one kernel.
 
@@ -408,7 +426,7 @@ def rsm(
 
     Parameters
     ----------
-    x, y, matcher, ids, column_ids, workers, memory, progress, executor
+    x, y, matcher, ids, column_ids, workers, memory, progress, executor, device
         As in :func:`semrsm.gram`.
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
@@ -446,4 +464,5 @@ def rsm(
         memory=memory,
         progress=progress,
         executor=executor,
+        device=device,
     ).rsm(chosen)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._device import ON_GPU
 from ..errors import InputError, require
 
 if TYPE_CHECKING:
     from ..features import Features
+    from ..matchers import Matcher
 
 Progress = Callable[[int, int], None]
 
@@ -37,7 +39,11 @@ def add_command(
 
 
 def add_model_options(
-    parser: argparse.ArgumentParser, *, several: str = "", one_layer: bool = False
+    parser: argparse.ArgumentParser,
+    *,
+    several: str = "",
+    one_layer: bool = False,
+    device_help: str = "cpu, cuda, mps … (default: where the network is)",
 ) -> None:
     """Add the options of feature extraction; `several` says what more than one network is for."""
     group = parser.add_argument_group("features")
@@ -69,13 +75,19 @@ def add_model_options(
             "the network's recommended ones)",
         )
     group.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
-    group.add_argument("--device", help="cpu, cuda, mps … (default: where the network is)")
+    group.add_argument("--device", help=device_help)
     group.add_argument(
         "--prefix-tokens",
         default="auto",
         help="tokens that stand for no place (class, registers) and are dropped: a number, 'keep' "
         "or 'auto' (default: %(default)s)",
     )
+
+
+def matching_device(arguments: argparse.Namespace, matcher: Matcher) -> str | None:
+    """Return where a matcher runs by --device: on the GPU if it can."""
+    device = str(arguments.device or "")
+    return device if device.startswith("cuda") and matcher.name in ON_GPU else None
 
 
 def add_matching_options(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, require
 from ..forecast import Forecast, forecast, format_seconds
+from ..matchers import resolve_matcher
 from ..plan import format_bytes
-from ._common import emit, progress_bar, table_lines
+from ._common import emit, matching_device, progress_bar, table_lines
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -41,6 +42,7 @@ def dry_run(arguments: argparse.Namespace, features: Features, *, on_disk: bool)
             workers=arguments.workers,
             memory=arguments.memory,
             on_disk=on_disk,
+            device=matching_device(arguments, resolve_matcher(matcher)),
         )
         for layer in features
         for matcher in arguments.matcher
@@ -94,6 +96,7 @@ def compute(arguments: argparse.Namespace, features: Features) -> None:
             memory=arguments.memory,
             progress=progress,
             executor=executor,
+            device=arguments.device if str(arguments.device).startswith("cuda") else None,
             fill=not arguments.create,
         )
     facts = describe(run)

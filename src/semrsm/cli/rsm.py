@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .._device import ON_GPU, check_device
 from .._outputs import check_new_folder, write_figures
 from .._workers import worker_count
 from ..errors import InputError
@@ -21,6 +22,7 @@ from ._common import (
     add_output_options,
     emit,
     features_of,
+    matching_device,
     progress_bar,
     table_lines,
 )
@@ -86,7 +88,11 @@ def add(subparsers: Any) -> None:
     run_mode.add_argument(
         "--create", action="store_true", help="only lay out the run, for 'semrsm worker'"
     )
-    add_model_options(parser)
+    add_model_options(
+        parser,
+        device_help="cpu, cuda, mps … for the network, and cuda also for the matchers "
+        f"{' and '.join(ON_GPU)} (default: where the network is, and the processor)",
+    )
     add_matching_options(parser)
     add_output_options(parser)
 
@@ -102,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
     for kernel in arguments.kernel:
         resolve_kernel(kernel)
     for matcher in arguments.matcher:
-        resolve_matcher(matcher)
+        check_device(matching_device(arguments, resolve_matcher(matcher)))
     worker_count(arguments.workers)
     memory_budget(arguments.memory)
     on_disk = arguments.out.suffix == ".zarr"
@@ -132,6 +138,7 @@ def run(arguments: argparse.Namespace) -> None:
                     workers=arguments.workers,
                     memory=arguments.memory,
                     progress=progress,
+                    device=matching_device(arguments, resolve_matcher(matcher)),
                 )
     results = Results(
         grams=grams,

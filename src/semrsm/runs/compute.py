@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class Work:
     check : bool
         Whether images are checked against the manifest as they are read: features that another
         process has measured may have changed since.
+    device : torch.device, optional
+        A GPU that fills the tiles.
     """
 
     folder: GramFolder
@@ -48,6 +50,7 @@ class Work:
     matcher: Matcher
     workers: int
     check: bool
+    device: Any = None
 
     def fill(self, tiles: Iterable[tuple[int, int]], advance: Advance) -> None:
         """Compute tiles, one after the other, and write each when it is whole.
@@ -130,7 +133,7 @@ class Work:
 
         plan = tile_plan(left, left if right is None else right, self.matcher, self.workers)
         try:
-            found = engine.matched(left, right, self.matcher, plan, progress)
+            found = engine.matched(left, right, self.matcher, plan, progress, self.device)
         except NotFiniteError:
             raise overflow_error("x", "y") from None
         return np.stack(found)

@@ -22,6 +22,7 @@ from concurrent.futures import (
 from functools import lru_cache
 from typing import Any
 
+from .._device import check_device
 from ..errors import InputError, SemrsmError
 from ..matchers import Matcher
 from ..tokens import Tokens
@@ -189,7 +190,8 @@ def open_work(
                 f"channels, as the run {str(folder.path)!r} was laid out for; there are "
                 f"{found.count} of {found.channels}"
             )
-    return Work(folder, rows, columns, matcher, workers, check=True)
+    device = check_device(folder.manifest["device"])
+    return Work(folder, rows, columns, matcher, workers, check=True, device=device)
 
 
 class _Here:

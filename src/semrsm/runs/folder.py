@@ -52,6 +52,7 @@ FINGERPRINT = {
     "semrsm": "the version of semrsm",
     "matcher": "the matcher",
     "dtype": "the dtype",
+    "device": "the kind of device",
     "channels": "the number of channels",
     "is_symmetric": "whether rows and columns are the same images",
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .._device import check_device, check_on_gpu, device_kind
 from .._version import __version__
 from .._workers import worker_count
 from ..errors import InputError, SemrsmError, did_you_mean, require
@@ -230,6 +231,7 @@ def compute_run(
     memory: int | str | None = None,
     progress: Progress | None = None,
     executor: Any = None,
+    device: str | None = None,
     fill: bool = True,
 ) -> Run:
     """Match all pairs of images at every layer, tile by tile, into a folder that survives anything.
@@ -260,6 +262,9 @@ def compute_run(
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Where tiles are computed, in place of threads of this process. Other processes open the
         features for themselves, which must lie on disk at a place that all of them see.
+    device : str, optional
+        As for :func:`semrsm.gram`. Tiles of a GPU and of a processor are not mixed: a run knows
+        which of them fills it.
     fill : bool, default True
         Whether tiles are computed at all; if not, the run is only laid out for workers that fill
         it (see :func:`fill_share`).
@@ -303,6 +308,9 @@ def compute_run(
         raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
     threads = 1 if executor is not None and workers is None else worker_count(workers)
     budget = memory_budget(memory)
+    kind = device_kind(device)
+    # Where others fill the run, it is they who need the device.
+    card = check_device(device) if fill and executor is None else None
     target = Path(out)
     if not target.resolve().parent.is_dir():
         raise InputError(
@@ -331,8 +339,10 @@ def compute_run(
             check_comparable(
                 rows, rows if columns is None else columns, matcher, "features", "others"
             )
+            if kind != "cpu":
+                check_on_gpu(rows, rows if columns is None else columns, matcher)
             place = places[layer, matcher.name]
-            jobs.append(_Job(place, layer, matcher, rows, columns, sides, sources[layer]))
+            jobs.append(_Job(place, layer, matcher, rows, columns, sides, sources[layer], kind))
     for job in jobs:
         job.check(threads, budget, at_once)
     _check_disk(target, jobs)
@@ -347,7 +357,7 @@ def compute_run(
         columns = job.rows if job.columns is None else job.columns
         # Arrays on disk may change while the work takes hours.
         check = job.sources is not None
-        work = Work(folder, job.rows, columns, job.matcher, threads, check)
+        work = Work(folder, job.rows, columns, job.matcher, threads, check, card)
         with folder.writing():
             tiles = _missing(folder, count)
             if executor is None:
@@ -511,6 +521,7 @@ class _Job:
     columns: Tokens | None
     sides: tuple[Side, Side]
     sources: list[dict[str, str]] | None
+    device: str
     manifest: dict[str, Any] | None = None
 
     def check(self, workers: int, memory: int, at_once: int) -> None:
@@ -534,6 +545,7 @@ class _Job:
             "matcher_name": self.matcher.name,
             "matcher_options": asdict(self.matcher) if is_dataclass(self.matcher) else None,
             "dtype": dtype,
+            "device": self.device,
             "channels": self.rows.channels,
             "is_symmetric": self.columns is None,
             "tile": side,
@@ -548,6 +560,7 @@ class _Job:
                 "vectors": sorted({int(self.rows.sizes.max()), int(other.sizes.max())}),
                 "channels": self.rows.channels,
                 "dtype": dtype,
+                "device": self.device,
                 "layer": self.layer,
             },
         }
