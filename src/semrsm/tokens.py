@@ -106,7 +106,8 @@ class FlatImages:
     Attributes
     ----------
     vectors : array, shape (sum of S, C)
-        Anything that is sliced like an array.
+        Anything that is sliced like an array; as :meth:`Tokens.block` returned them, each image
+        divided by two to the power of its exponent.
     sizes : ndarray of int64, shape (N,)
         S of each image.
     """
@@ -169,7 +170,7 @@ class Tokens:
             )
         self.uniform = bool((self.sizes == self.sizes[0]).all())
         self.exponents = np.zeros(self.count, dtype=np.int64)
-        self._scaled = False  # whether what is read has been divided already
+        self._scaled = isinstance(x, FlatImages)  # whether what is read has been divided already
         if measured is None:
             self._measure()
         else:
