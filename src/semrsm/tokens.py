@@ -170,7 +170,8 @@ class Tokens:
             )
         self.uniform = bool((self.sizes == self.sizes[0]).all())
         self.exponents = np.zeros(self.count, dtype=np.int64)
-        self._scaled = isinstance(x, FlatImages)  # whether what is read has been divided already
+        # Whether what is read has been divided already.
+        self._scaled = isinstance(x, FlatImages) and measured is not None
         if measured is None:
             self._measure()
         else:
