@@ -105,11 +105,14 @@ def approximate_topk(
 
     Notes
     -----
-    Two images that are constant have V = min(S, T) ⟨x̄, ȳ⟩. The candidates are those with the
-    largest ⟨x̄, ȳ⟩ for the linear kernel, ⟨x̄, ȳ⟩ / ‖Y‖ for the cosine, and 2S ⟨x̄, ȳ⟩ − ‖Y‖² for
-    kernels of the distance: inner products with one vector for each image, which FAISS [1]_
-    searches. Its flat index compares all of them, in a time that is small beside one assignment for
-    each candidate up to millions of images; it is the engine with the most users and maintainers.
+    Two images that are constant have V = m ⟨x̄, ȳ⟩ with m = min(S, T). The candidates are those with
+    the largest m ⟨x̄, ȳ⟩ for the linear kernel and m ⟨x̄, ȳ⟩ / ‖Y‖ for the cosine. For kernels of the
+    distance they are those with the largest 2S ⟨x̄, ȳ⟩ − ‖Y‖²: where sizes differ, m in place of S
+    finds fewer, since ‖Y‖² counts how vectors differ from their mean and the estimate of V does
+    not. For queries of one size these are inner products with one vector for each image, which
+    FAISS [1]_ searches. Its flat index compares all of them, in a time that is small beside one
+    assignment for each candidate up to millions of images; it is the engine with the most users and
+    maintainers.
 
     References
     ----------
@@ -125,20 +128,21 @@ def approximate_topk(
     >>> semrsm.recall(found, semrsm.topk(maps[:2], maps, k=3)) > 0.3
     True
     """
-    if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < k:
-        raise InputError(f"candidates: expected a whole number >= k = {k}; got {candidates!r}")
+    whole = not isinstance(candidates, bool) and isinstance(candidates, (int, np.integer))
+    if not whole or (isinstance(k, (int, np.integer)) and candidates < k):
+        raise InputError(f"candidates: expected a whole number >= k = {k!r}; got {candidates!r}")
     faiss = require("faiss", extra="faiss", purpose="Approximate retrieval")
     asked = check_question(
         queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
     )
-    found = Search(asked, candidates=_candidates(asked, candidates, faiss)).run()
+    found = Search(asked, candidates=_candidates(asked, int(candidates), faiss)).run()
     return ApproximateTopK(
         indices=found.indices,
         values=found.values,
         query_ids=asked.ids,
         gallery_ids=asked.index.ids,
         kernel=asked.kernel.name,
-        candidates=min(candidates, asked.index.count),
+        candidates=min(int(candidates), asked.index.count),
         solved=int(found.counts[Stage.SOLVED]),
     )
 
@@ -170,7 +174,12 @@ def recall(
     """
     both = []
     for name, result in (("found", found), ("exact", exact)):
-        array = np.asarray(getattr(result, "indices", result))
+        try:
+            array = np.asarray(getattr(result, "indices", result))
+        except ValueError as error:  # rows of different lengths
+            raise InputError(
+                f"{name}: expected results, or indices of shape (Q, k); {error}"
+            ) from None
         if array.ndim != 2 or not array.size or not np.issubdtype(array.dtype, np.integer):
             raise InputError(
                 f"{name}: expected results, or indices of shape (Q, k); got {array.dtype} of shape "
@@ -191,15 +200,25 @@ def recall(
 
 def _candidates(asked: Question, count: int, faiss: Any) -> Indices:
     """Return images for each query by their mean vectors, shape (Q, count); −1 where excluded."""
-    rows, columns = _vectors(asked)
-    index = faiss.IndexFlatIP(columns.shape[1])
-    index.add(columns)
+    sizes = asked.index.tokens.sizes
     left_out = 0 if asked.exclude is None else int(asked.exclude.sum(axis=1).max())
-    depth = min(count + left_out, len(columns))
+    depth = min(count + left_out, len(sizes))
+    found: Indices = np.empty((asked.rows.count, depth), dtype=np.int64)
+    # Queries with the same min(S, T) for all images of the gallery are searched together: all of
+    # them where the queries or the images are of one size, and where S alone counts.
+    groups = np.clip(asked.rows.sizes, sizes.min(), sizes.max())
+    if asked.ranking.kind == "distance":
+        groups = np.zeros_like(groups)
+    means = mean_vectors(asked.rows)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(asked.workers)
     try:
-        found: Indices = index.search(rows, depth)[1].astype(np.int64)
+        for group in np.unique(groups):
+            queries = np.flatnonzero(groups == group)
+            rows, columns = _vectors(asked, queries, means[queries], np.minimum(group, sizes))
+            index = faiss.IndexFlatIP(columns.shape[1])
+            index.add(columns)
+            found[queries] = index.search(rows, depth)[1]
     finally:
         faiss.omp_set_num_threads(threads)
     if asked.exclude is not None:
@@ -210,19 +229,28 @@ def _candidates(asked: Question, count: int, faiss: Any) -> Indices:
     return found[:, :count]
 
 
-def _vectors(asked: Question) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a vector for each query and each image: large inner products promise much."""
+def _vectors(
+    asked: Question, queries: Indices, means: NDArray[Any], matched: Indices
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a vector for each query and each image: large inner products promise much.
+
+    `means` are those of the queries; `matched` is min(S, T) for each image, which kernels of the
+    distance do without.
+    """
     gallery = asked.index.tokens
     # Everything in units of the largest image, so that float32 holds it.
     top = int(max(asked.rows.exponents.max(), gallery.exponents.max()))
-    rows = _scaled(mean_vectors(asked.rows), asked.rows.exponents - top)
+    rows = _scaled(means, asked.rows.exponents[queries] - top)
     columns = _scaled(asked.index.means, gallery.exponents - top)
     norms = np.ldexp(np.sqrt(gallery.squared_norms), -top)[:, None]
+    if asked.ranking.kind == "distance":
+        sizes = asked.rows.sizes[queries, None]
+        rows = np.concatenate([2 * sizes * rows, np.ones((len(rows), 1))], axis=1)
+        columns = np.concatenate([columns, -(norms**2)], axis=1)
+    else:
+        columns *= matched[:, None]
     if asked.ranking.kind == "cosine":
         columns = np.divide(columns, norms, out=np.zeros_like(columns), where=norms > 0)
-    elif asked.ranking.kind == "distance":
-        rows = np.concatenate([2 * asked.rows.sizes[:, None] * rows, np.ones((len(rows), 1))], 1)
-        columns = np.concatenate([columns, -(norms**2)], axis=1)
     largest = max(float(np.abs(columns).max()), float(np.finfo(np.float64).tiny))
     own = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     return (

@@ -1,6 +1,8 @@
 """What feeds the kernel: the same results as the engine of the processor, and its refusals."""
 
 import importlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import semrsm
 from semrsm import engine as processor
 from semrsm.assignment import relative_gap
+from semrsm.cli import main
 from semrsm.errors import InputError, MissingDependencyError
 from semrsm.matchers import NoMatch, Optimal
 from semrsm.plan import make_plan
@@ -101,6 +104,33 @@ def test_panels_that_do_not_fit_the_card_are_cut(auction, monkeypatch):
     assert found[2].pairs == 10
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "pass",
+        "torch.backends.cuda.matmul.allow_tf32 = True",
+        "torch.set_float32_matmul_precision('high')",
+        "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+    ],
+)
+def test_products_are_float32_proper_and_settings_stay(setting):
+    pytest.importorskip("triton", reason="triton is not installed")
+    program = f"""
+import torch
+from semrsm.cuda.engine import _float32_proper
+settings = torch.backends.cuda.matmul
+{setting}
+before = settings.fp32_precision
+with _float32_proper(torch):
+    assert settings.fp32_precision == "ieee" and not torch._C._get_cublas_allow_tf32()
+assert before in (settings.fp32_precision, "none")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_overflow_is_named(auction):
     from semrsm.assignment import NotFiniteError
 
@@ -190,9 +220,22 @@ def test_without_a_gpu_there_is_one_clear_sentence(monkeypatch):
     assert semrsm.gram(images(2), device="cpu").provenance["device"] == "cpu"
 
 
+def test_the_command_says_it_too(tmp_path, monkeypatch, capsys):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("triton", reason="triton is not installed")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    np.save(tmp_path / "x.npy", images(3))
+    given = ["rsm", str(tmp_path / "x.npy"), "--device", "cuda", "--out", str(tmp_path / "out")]
+    assert main(given) == 2
+    assert "expected an NVIDIA GPU for 'cuda'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    # What has no kernel runs on the processor.
+    assert main([*given, "--matcher", "greedy", "--no-figures"]) == 0
+
+
 def test_without_triton_there_is_one_clear_sentence(monkeypatch):
     pytest.importorskip("torch", reason="torch is not installed")
-    monkeypatch.setitem(__import__("sys").modules, "triton", None)
+    monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'semrsm\[cuda\]'"):
         semrsm.gram(images(2), device="cuda")
 

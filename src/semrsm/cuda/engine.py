@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 #: Affinities of a tile in bytes, at most: enough matrices to fill any card many times over.
 TILE_BYTES = 1 << 28
 
+#: Bytes that are pinned in the memory of the host for one copy to the card.
+STAGED = 32 << 20
+
 #: The share of the card's free memory that is used.
 SHARE = 0.8
 
-#: Tiles that are on the card, or on their way back, at a time.
+#: Tiles that are on the card, or on their way back, and copies on their way to it, at a time.
 AHEAD = 2
 
 #: Pairs that a thread of the processor solves at a time.
@@ -118,7 +121,7 @@ def run(
     counted = stats if stats is not None else Stats()
     with (
         torch.inference_mode(),
-        _true_float32(torch),
+        _on(torch, device),
         one_blas_thread() as guard,
         ThreadPoolExecutor(1, thread_name_prefix="semrsm-panels") as loader,
         ThreadPoolExecutor(plan.workers, thread_name_prefix="semrsm") as pool,
@@ -209,11 +212,18 @@ class _Card:
             return None
         if not self.is_gpu:
             return self.torch.from_numpy(np.require(array, requirements=("C", "W")))
-        # From pinned memory the copy overlaps what the card is doing.
         kind = getattr(self.torch, array.dtype.name)
-        pinned = self.torch.empty(array.shape, dtype=kind, pin_memory=True)
-        pinned.numpy()[...] = array
-        return pinned.to(self.device, non_blocking=True)
+        there = self.torch.empty(array.shape, dtype=kind, device=self.device)
+        rows = max(1, STAGED // max(1, array[:1].nbytes))
+        for n, first in enumerate(range(0, len(array), rows)):
+            # From pinned memory the copy is made while the processor goes on.
+            part = array[first : first + rows]
+            pinned = self.torch.empty(part.shape, dtype=kind, pin_memory=True)
+            pinned.numpy()[...] = part
+            there[first : first + rows].copy_(pinned, non_blocking=True)
+            if n % AHEAD == AHEAD - 1:  # no more than so much of it is pinned at a time
+                self.torch.cuda.current_stream(self.device).synchronize()
+        return there
 
     def tiles(self, rows: OnCard, columns: OnCard, above: int | None) -> Iterator[Tile]:
         size, width = int(rows.block.sizes.max()), int(columns.block.sizes.max())
@@ -240,7 +250,11 @@ class _Card:
             outcome = self._solved(x, y, own - own[0], other - other[0], left, right)
         ready = None
         if self.is_gpu:
-            outcome = [one.to("cpu", non_blocking=True) for one in outcome]
+            # Into pinned memory, or the processor would wait here for the card.
+            here = [self.torch.empty(o.shape, dtype=o.dtype, pin_memory=True) for o in outcome]
+            for to, one in zip(here, outcome, strict=True):
+                to.copy_(one, non_blocking=True)
+            outcome = here
             ready = self.torch.cuda.Event()
             ready.record(self.torch.cuda.current_stream(self.device))
         return _Pending(
@@ -377,22 +391,32 @@ def _ahead(
         yield thing
 
 
-def _true_float32(torch: Any) -> Any:
-    """Hold products to float32 proper: TF32 would cut the factors to ten bits."""
-    if not torch.cuda.is_available():
-        return nullcontext()
-    return _Precision(torch.backends.cuda.matmul)
+@contextmanager
+def _on(torch: Any, device: Any) -> Iterator[None]:
+    """Work on a card, with products in float32 proper: TF32 would cut the factors to ten bits."""
+    if device.type != "cuda":
+        yield
+        return
+    with _float32_proper(torch), torch.cuda.device(device):
+        yield
 
 
-class _Precision:
-    """A context in which TensorFloat-32 is off."""
-
-    def __init__(self, settings: Any) -> None:
-        self._settings = settings
-
-    def __enter__(self) -> None:
-        self._before = self._settings.allow_tf32
-        self._settings.allow_tf32 = False
-
-    def __exit__(self, *_: object) -> None:
-        self._settings.allow_tf32 = self._before
+@contextmanager
+def _float32_proper(torch: Any) -> Iterator[None]:
+    """Switch TF32 off for products, by that of torch's two switches which the user has not left."""
+    settings = torch.backends.cuda.matmul
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # the newer one has been used, and torch refuses to mix them
+        before = settings.fp32_precision
+        settings.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            settings.fp32_precision = before
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
