@@ -20,8 +20,8 @@ from semrsm.cuda import auction
 widest, arch = int(sys.argv[1]), int(sys.argv[2])
 form = auction.form_of(widest)
 kernel = auction.resident if form.resident else auction.streamed
-types = dict(data="*fp32", offsets="*i64", rows="*i32", columns="*i32", row_stride="i64",
-             tolerance="fp64", most_rounds="i32", values="*fp64", upper_bounds="*fp64",
+types = dict(data="*fp32", offsets="*i64", rows="*i32", columns="*i32", row_stride="i32",
+             tolerance="fp32", most_rounds="i32", values="*fp64", upper_bounds="*fp64",
              rounds="*i32", status="*i32", **dict.fromkeys(form.constants, "constexpr"))
 constants = {(kernel.arg_names.index(name),): value for name, value in form.constants.items()}
 compiled = triton.compile(
