@@ -25,10 +25,10 @@ class Clock:
         self.calls = []
         matched = module.engine.matched
 
-        def slow(x, y, matcher, plan, progress):
+        def slow(x, y, matcher, plan, progress, device):
             self.calls.append((x.count, y.count))
             self.now += 1e-3 * x.count * y.count
-            return matched(x, y, matcher, plan, progress)
+            return matched(x, y, matcher, plan, progress, device)
 
         monkeypatch.setattr(module.engine, "matched", slow)
         monkeypatch.setattr(module.time, "perf_counter", lambda: self.now)
