@@ -53,6 +53,19 @@ def test_candidates_are_those_with_the_best_means(kernel):
         np.testing.assert_allclose(found.values[query], every[query, best], rtol=1e-6)
 
 
+@pytest.mark.parametrize("kernel", ["linear", "cosine"])
+def test_images_of_unequal_sizes_are_not_judged_by_their_means_alone(kernel):
+    """Of two images with one mean, the larger one has more to match with."""
+    rng = np.random.default_rng(0)
+    gallery = [
+        rng.normal(size=6) + 0.05 * rng.normal(size=(rng.integers(2, 30), 6)) for _ in range(80)
+    ]
+    queries = [rng.normal(size=6) + 0.05 * rng.normal(size=(n, 6)) for n in (3, 20, 20, 50, 40)]
+    found = semrsm.approximate_topk(queries, gallery, 5, candidates=5, kernel=kernel)
+    exact = semrsm.topk(queries, gallery, 5, kernel=kernel)
+    assert semrsm.recall(found, exact) > 0.9
+
+
 def test_recall_grows_with_candidates_and_beats_chance():
     queries, gallery = images(20, seed=1), images(200)
     exact = semrsm.topk(queries, gallery, 5)
@@ -97,6 +110,8 @@ def test_an_index_of_images_of_unequal_sizes_and_scales():
         ({"candidates": 2}, r"^candidates: expected a whole number >= k = 3; got 2"),
         ({"candidates": 5.0}, r"^candidates: "),
         ({"candidates": True}, r"^candidates: "),
+        ({"k": "3"}, r"^k: expected a whole number"),
+        ({"k": None}, r"^k: expected a whole number"),
         ({"k": 99, "candidates": 99}, r"^k: expected at most 30"),
         ({"kernel": "cosin"}, r"cosin"),
         ({"exclude": np.zeros((2, 2), bool)}, r"^exclude: "),
@@ -127,3 +142,5 @@ def test_recall_refuses_what_does_not_belong_together():
         semrsm.recall([1, 2], exact)
     with pytest.raises(InputError, match=r"^found: "):
         semrsm.recall([[0.5]], exact)
+    with pytest.raises(InputError, match=r"^exact: "):
+        semrsm.recall([[1, 2], [3, 4]], [[1, 2], [3]])

@@ -324,6 +324,7 @@ def test_a_budget_is_kept_and_its_certificate_holds():
     [
         ({"k": 0}, r"^k: expected a whole number >= 1; got 0"),
         ({"k": 2.0}, r"^k: expected a whole number >= 1; got 2\.0"),
+        ({"k": "3", "budget": 5}, r"^k: expected a whole number >= 1; got '3'"),
         ({"k": 21}, r"^k: expected at most 20"),
         ({"kernel": "rbf"}, r"^kernel: expected a bandwidth in numbers"),
         ({"kernel": "polynomial"}, r"^kernel: expected linear, cosine or a kernel of the distance"),

@@ -16,7 +16,7 @@ from .assignment import Stage
 from .errors import InputError, require
 from .index import mean_vectors
 from .kernels import Kernel
-from .retrieval import TopK, check_question
+from .retrieval import TopK, check_k, check_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,9 +128,10 @@ def approximate_topk(
     >>> semrsm.recall(found, semrsm.topk(maps[:2], maps, k=3)) > 0.3
     True
     """
+    check_k(k)
     whole = not isinstance(candidates, bool) and isinstance(candidates, (int, np.integer))
-    if not whole or (isinstance(k, (int, np.integer)) and candidates < k):
-        raise InputError(f"candidates: expected a whole number >= k = {k!r}; got {candidates!r}")
+    if not whole or candidates < k:
+        raise InputError(f"candidates: expected a whole number >= k = {k}; got {candidates!r}")
     faiss = require("faiss", extra="faiss", purpose="Approximate retrieval")
     asked = check_question(
         queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress

@@ -155,14 +155,14 @@ def topk(
     >>> found.exact
     True
     """
-    if budget is not None and (
-        isinstance(budget, bool) or not isinstance(budget, int) or budget < k
-    ):
+    check_k(k)
+    whole = isinstance(budget, (int, np.integer)) and not isinstance(budget, bool)
+    if budget is not None and (not whole or budget < k):
         raise InputError(f"budget: expected a whole number >= k = {k}; got {budget!r}")
     asked = check_question(
         queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
     )
-    search = Search(asked, budget=budget)
+    search = Search(asked, budget=None if budget is None else int(budget))
     found = search.run()
     return TopK(
         indices=found.indices,
@@ -178,6 +178,12 @@ def topk(
         },
         exact=bool((found.missed_at_most <= found.values[:, -1]).all()),
     )
+
+
+def check_k(k: object) -> None:
+    """Refuse what is no number of results."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise InputError(f"k: expected a whole number >= 1; got {k!r}")
 
 
 def check_question(
@@ -203,8 +209,7 @@ def check_question(
     ranking = Ranking.of(chosen)
     threads = worker_count(workers)
     limit = memory_budget(memory)
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise InputError(f"k: expected a whole number >= 1; got {k!r}")
+    check_k(k)
     if progress is not None and not callable(progress):
         raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
     rows = Tokens(queries, "queries")

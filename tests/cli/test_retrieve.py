@@ -117,6 +117,22 @@ def test_an_index_budgets_and_exclusion(sides, tmp_path):
     assert semrsm.Index.load(index).provenance["layer"] == "late"
 
 
+def test_one_array_is_of_the_layer_of_the_other_side(tmp_path, sides):
+    """A .npy file names no layer, and an index need not be called .zarr."""
+    _, _, x, y = sides
+    np.save(tmp_path / "mine.npy", x["early"])
+    np.save(tmp_path / "yours.npy", y["early"])
+    semrsm.Index(y["early"], ids=y.ids, provenance={"layer": "early"}).save(tmp_path / "index")
+    expected = semrsm.topk(x["early"], y["early"], 2).indices
+    for gallery in ("yours.npy", "index"):
+        out = tmp_path / f"near {gallery}"
+        paths = [str(tmp_path / "mine.npy"), str(tmp_path / gallery)]
+        assert main(["retrieve", *paths, "--k", "2", "--out", str(out)]) == 0
+        found = [[one["id"] for one in query["results"]] for query in read(out)["queries"]]
+        names = y.ids if gallery == "index" else [str(n) for n in range(COUNT)]
+        assert found == [[names[i] for i in row] for row in expected]
+
+
 def test_approximate(sides, tmp_path, capsys):
     pytest.importorskip("faiss", reason="FAISS is not installed")
     queries, gallery, x, y = sides
@@ -198,6 +214,52 @@ def test_refusals(arguments, message, sides, tmp_path, capsys):
     assert message in printed.err
     assert printed.err.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{photos}", "{photos}", "--k", "10"], "--k: expected at most 9"),
+        (["{photos}", "--k", "9"], "--k: expected at most 8"),
+        (["{photos}", "{photos}", "--exclude-same-ids", "--k", "9"], "--k: expected at most 8"),
+        (["{photos}", "{empty}", "--k", "1"], "expected a folder with images"),
+        (["{text}", "{photos}", "--k", "1"], "expected a file of features"),
+        (["{photos}", "{text}", "--k", "1"], "expected a file of features"),
+        (["{photos}", "{gallery}", "--k", "1", "--gallery-images", "{empty}"], "holds none"),
+        (["{queries}", "{photos}", "--k", "1", "--query-images", "{photos}"], "'first' is not in"),
+    ],
+)
+def test_photographs_wait_until_nothing_else_is_wrong(
+    arguments, message, sides, photos, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("semrsm.cli.retrieve.loaded", lambda *_: pytest.fail("network loaded"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("none")
+    places = {"photos": photos, "empty": tmp_path / "empty", "text": tmp_path / "text.txt"}
+    places |= {"queries": sides[0], "gallery": sides[1]}
+    filled = [text.format(**places) for text in arguments]
+    assert main(["retrieve", *filled, "--out", str(tmp_path / "near")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_photographs_take_the_layer_of_saved_features(sides, photos, tmp_path, monkeypatch):
+    queries, _, x, _ = sides
+    early = tmp_path / "early.npz"
+    x.select(["early"]).save(early)
+
+    class Network:
+        layers = ("early", "late")
+
+    def extract(model, images, *, layers, **options):
+        return features([path.name for path in sorted(images.iterdir())], 5).select(layers)
+
+    pytest.importorskip("torch", reason="features need torch")
+    monkeypatch.setattr("semrsm.features.extract", extract)
+    monkeypatch.setattr("semrsm.cli.retrieve.loaded", lambda *_: Network())
+    for source, layer in ((early, "early"), (queries, "late")):
+        out = tmp_path / layer
+        assert main(["retrieve", str(source), str(photos), "--k", "1", "--out", str(out)]) == 0
+        assert read(out)["gallery_from"]["layer"] == layer
 
 
 @pytest.mark.parametrize(

@@ -121,26 +121,42 @@ def add(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
+    from ..datasets import ImageFolder
+
     kernel = _checked(arguments)
-    # One network for both sides, and none where features are there already.
-    network = cache(lambda: loaded(arguments, arguments.model))
-    gallery = None
+    paths = {"QUERIES": arguments.queries}
     if arguments.gallery is not None:
-        if arguments.layer is None and is_index(arguments.gallery):
+        paths["GALLERY"] = arguments.gallery
+        one_array = arguments.queries.suffix == ".npy"  # there is nothing to choose from
+        if arguments.layer is None and is_index(arguments.gallery) and not one_array:
             arguments.layer = Index.load(arguments.gallery).provenance.get("layer")
-        gallery = _gallery(arguments, network)
-    features = one_layer_of(arguments, arguments.queries, network, "QUERIES")
-    layer = next(iter(features))
-    queries = _Side(features[layer], features.ids, origin(features))
-    if gallery is None:
-        gallery = queries
-    _check_same(queries.origin, gallery.origin)
-    photos = _photos(arguments, queries, gallery)
+    # One network for both sides, and none before all that can be refused without it has been.
+    network = cache(lambda: loaded(arguments, arguments.model))
+    sides = {
+        name: _side(arguments, path, network, name)
+        for name, path in paths.items()
+        if not _holds_photos(path)
+    }
+    ids = [
+        sides[name].ids if name in sides else ImageFolder(path).ids for name, path in paths.items()
+    ]
+    _check_choice(arguments, ids[0], ids[-1])
+    if _photos(arguments, ids[0], ids[-1]) is not None:
+        require("matplotlib", extra="plot", purpose="The figure, which --no-figures leaves out,")
+    if arguments.layer is None and sides:
+        arguments.layer = next(iter(sides.values())).layer
+    for name in paths.keys() - sides.keys():
+        sides[name] = _side(arguments, paths[name], network, name)
+    queries, gallery = sides["QUERIES"], sides.get("GALLERY", sides["QUERIES"])
+    _check_same(queries, gallery)
+    photos = _photos(arguments, queries.ids, gallery.ids)
+    index = gallery.images
+    if not isinstance(index, Index):
+        index = Index(index, ids=gallery.ids)
     with progress_bar("Searching", "pairs", quiet=arguments.json) as progress:
         options: dict[str, Any] = {
             "kernel": kernel,
             "ids": queries.ids,
-            "gallery_ids": None if isinstance(gallery.images, Index) else gallery.ids,
             "exclude": _excluded(arguments, queries.ids, gallery.ids),
             "workers": arguments.workers,
             "memory": arguments.memory,
@@ -148,16 +164,10 @@ def run(arguments: argparse.Namespace) -> None:
         }
         found: TopK | ApproximateTopK
         if arguments.approximate is None:
-            found = topk(
-                queries.images, gallery.images, arguments.k, budget=arguments.budget, **options
-            )
+            found = topk(queries.images, index, arguments.k, budget=arguments.budget, **options)
         else:
             found = approximate_topk(
-                queries.images,
-                gallery.images,
-                arguments.k,
-                candidates=arguments.approximate,
-                **options,
+                queries.images, index, arguments.k, candidates=arguments.approximate, **options
             )
     facts = {
         "command": arguments.command_line,
@@ -172,9 +182,8 @@ def run(arguments: argparse.Namespace) -> None:
         write_json(folder / "neighbours.json", {**facts, "queries": _by_query(found)})
         write_table(folder / "neighbours.csv", rows)
         if photos is not None:
-            draw = partial(_draw, found, photos)
-            write_figures(folder, {"gallery": draw})
-            _report(folder / "report.html", found, facts, draw)
+            write_figures(folder, {"gallery": partial(_draw, found, photos)})
+            _report(folder, found, facts)
     emit(
         {"out": str(arguments.out), **facts},
         [
@@ -193,6 +202,13 @@ class _Side:
     images: Any
     ids: tuple[str, ...]
     origin: dict[str, Any]
+
+    @property
+    def layer(self) -> str | None:
+        """The layer, None where nobody named it: a .npy file has one that is called as the file."""
+        layer: str | None = self.origin.get("layer")
+        source = self.origin.get("features", {}).get("source")
+        return None if source == f"{layer}.npy" else layer
 
 
 def _checked(arguments: argparse.Namespace) -> Kernel:
@@ -231,25 +247,44 @@ def _checked(arguments: argparse.Namespace) -> Kernel:
     return kernel
 
 
-def _gallery(arguments: argparse.Namespace, network: Callable[[], Any]) -> _Side:
-    if is_index(arguments.gallery):
-        index = Index.load(arguments.gallery)
+def _holds_photos(path: Path) -> bool:
+    return path.is_dir() and path.suffix != ".zarr" and not is_index(path)
+
+
+def _side(
+    arguments: argparse.Namespace, path: Path, network: Callable[[], Any], argument: str
+) -> _Side:
+    """Return the images of a path, which photographs need the network for."""
+    if is_index(path):
+        index = Index.load(path)
         return _Side(index, index.ids, dict(index.provenance))
-    features = one_layer_of(arguments, arguments.gallery, network, "GALLERY")
-    layer = next(iter(features))
-    index = Index(features[layer], ids=features.ids)
-    return _Side(index, index.ids, origin(features))
+    features = one_layer_of(arguments, path, network, argument)
+    return _Side(features[next(iter(features))], features.ids, origin(features))
 
 
-def _check_same(queries: dict[str, Any], gallery: dict[str, Any]) -> None:
-    """Refuse features of different networks or layers, where it is known what they are."""
-    if queries.get("layer") and gallery.get("layer") and queries["layer"] != gallery["layer"]:
+def _check_choice(
+    arguments: argparse.Namespace, ids: tuple[str, ...], gallery_ids: tuple[str, ...]
+) -> None:
+    """Refuse more results than a query has images to choose from."""
+    own = arguments.gallery is None or (
+        arguments.exclude_same_ids and not set(ids).isdisjoint(gallery_ids)
+    )
+    if arguments.k > len(gallery_ids) - own:
         raise InputError(
-            f"--layer: expected one layer for both; queries have {queries['layer']}, the gallery "
-            f"{gallery['layer']}"
+            f"--k: expected at most {len(gallery_ids) - own}, the images that a query has to "
+            f"choose from; got {arguments.k}"
+        )
+
+
+def _check_same(queries: _Side, gallery: _Side) -> None:
+    """Refuse features of different networks or layers, where it is known what they are."""
+    if queries.layer and gallery.layer and queries.layer != gallery.layer:
+        raise InputError(
+            f"--layer: expected one layer for both; queries have {queries.layer}, the gallery "
+            f"{gallery.layer}"
         )
     for key in ("model", "state_sha256"):
-        values = [side.get("features", {}).get(key) for side in (queries, gallery)]
+        values = [side.origin.get("features", {}).get(key) for side in (queries, gallery)]
         if None not in values and values[0] != values[1]:
             raise InputError(
                 f"QUERIES: expected features of the network of the gallery; its {key} is "
@@ -273,7 +308,7 @@ def _excluded(
 
 
 def _photos(
-    arguments: argparse.Namespace, queries: _Side, gallery: _Side
+    arguments: argparse.Namespace, ids: tuple[str, ...], gallery_ids: tuple[str, ...]
 ) -> tuple[Photos, Photos] | None:
     """Return the photographs of both sides, or None where those of one are not known."""
     from ..datasets import ImageFolder
@@ -282,16 +317,14 @@ def _photos(
         return None
     found = []
     own = arguments.gallery_images if arguments.gallery is not None else arguments.query_images
-    for given, source, side in (
-        (arguments.query_images, arguments.queries, queries),
-        (own, arguments.gallery or arguments.queries, gallery),
+    for given, source, names in (
+        (arguments.query_images, arguments.queries, ids),
+        (own, arguments.gallery or arguments.queries, gallery_ids),
     ):
-        folder = given
-        if folder is None and source.is_dir() and source.suffix != ".zarr":
-            folder = source
+        folder = source if given is None and _holds_photos(source) else given
         if folder is None:
             return None
-        found.append(Photos(ImageFolder(folder), side.ids))
+        found.append(Photos(ImageFolder(folder), names))
     return found[0], found[1]
 
 
@@ -323,7 +356,12 @@ def _by_query(found: TopK | ApproximateTopK) -> list[dict[str, Any]]:
 def _certificate(found: TopK | ApproximateTopK) -> dict[str, Any]:
     """Return how sure the results are, and what they took."""
     if isinstance(found, ApproximateTopK):
-        return {"exact": False, "approximate": True, "candidates": found.candidates}
+        return {
+            "exact": False,
+            "approximate": True,
+            "candidates": found.candidates,
+            "solved": found.solved,
+        }
     return {
         "exact": found.exact,
         "approximate": False,
@@ -372,12 +410,7 @@ def _draw(found: TopK | ApproximateTopK, photos: tuple[Photos, Photos]) -> Figur
     return plot_neighbours(entries)
 
 
-def _report(
-    path: Path,
-    found: TopK | ApproximateTopK,
-    facts: dict[str, Any],
-    draw: Callable[[], Any],
-) -> None:
+def _report(folder: Path, found: TopK | ApproximateTopK, facts: dict[str, Any]) -> None:
     from ..report import Figure as ReportFigure
     from ..report import Section, Table, write_report
 
@@ -388,7 +421,7 @@ def _report(
     heads = ["query", *map(str, range(1, found.indices.shape[1] + 1))]
     shown = min(SHOWN_QUERIES, len(found.query_ids))
     write_report(
-        path,
+        folder / "report.html",
         title="Nearest neighbours",
         summary=f"The images that are most like each query by their concept vectors, wherever "
         f"these stand in the image. Kernel: {found.kernel}. {_said(found)[:1].upper()}"
@@ -398,7 +431,8 @@ def _report(
                 "Gallery",
                 figures=[
                     ReportFigure(
-                        draw,
+                        # As it is: drawn for light and for dark pages, photographs take megabytes.
+                        (folder / "gallery.png").read_bytes(),
                         f"{shown} queries, each with its nearest neighbours to the right",
                         "On each neighbour, its similarity to the query.",
                     )

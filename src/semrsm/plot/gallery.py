@@ -136,7 +136,7 @@ def plot_neighbours(
         shown = [(0, photo, name, None), *((n, *one) for n, one in enumerate(found, start=2))]
         for column, image, text, value in shown:
             ax = figure.add_subplot(grid[row, column])
-            corner = "" if value is None else f"{value:.4g}"
+            corner = "" if value is None else f"{value:#.4g}"
             _photograph(ax, image, text, None if value is None else NOTHING, corner)
             if heads and column in (0, 2):
                 ax.set_title(heads.pop(0), fontsize=MEDIUM, loc="left", fontweight="bold")
@@ -159,7 +159,8 @@ def _photograph(
         spine.set_visible(frame is not None)
         if frame is not None:
             spine.set(edgecolor=frame, linewidth=2.2 if frame == SHARED else 1.0)
-    lines = wrap(text, _LINE) or [""]
+    # File names have no spaces, but underscores.
+    lines = [line.replace("_ ", "_") for line in wrap(text.replace("_", "_ "), _LINE)] or [""]
     if len(lines) > _LINES:
         lines = [*lines[: _LINES - 1], lines[_LINES - 1][: _LINE - 2] + " …"]
     look: dict[str, Any] = {"fontsize": SMALL - 1.5, "parse_math": False, "va": "top"}
