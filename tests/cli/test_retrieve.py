@@ -92,7 +92,7 @@ def test_layer_kernel_and_the_queries_themselves(sides, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["pairs"] == COUNT * (COUNT - 1)
 
 
-def test_an_index_budgets_and_exclusion(sides, tmp_path):
+def test_an_index_budgets_and_exclusion(sides, tmp_path, capsys):
     queries, gallery, x, y = sides
     index = tmp_path / "gallery.zarr"
     assert main(["index", str(gallery), "--layer", "early", "--out", str(index)]) == 0
@@ -100,6 +100,9 @@ def test_an_index_budgets_and_exclusion(sides, tmp_path):
     assert loaded.ids == y.ids
     assert loaded.provenance["layer"] == "early"
     assert loaded.provenance["features"]["model"] == "made up"
+    capsys.readouterr()
+    assert main(["info", str(index), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["provenance"]["layer"] == "early"
     out = tmp_path / "near"
     # The layer is that of the index.
     arguments = ["--k", "2", "--budget", "3", "--exclude-same-ids", "--out", str(out)]

@@ -15,6 +15,7 @@ from .. import _native
 from .._version import __version__
 from .._workers import worker_count
 from ..errors import InputError
+from ..index import Index, is_index
 from ._common import add_command, emit, table_lines
 
 #: Optional packages, and what they are for.
@@ -28,6 +29,8 @@ OPTIONAL = {
     "rich": "progress bars",
     "zarr": "feature stores and runs",
     "h5py": "HDF5 files",
+    "faiss": "approximate retrieval",
+    "triton": "matching on a GPU",
     "xarray": "to_xarray()",
     "rsatoolbox": "to_rsatoolbox()",
     "skimage": "the photographs of the demo",
@@ -44,7 +47,10 @@ def add(subparsers: Any) -> None:
         "  semrsm info\n  semrsm info features.zarr\n  semrsm info run.zarr",
     )
     parser.add_argument(
-        "path", nargs="?", type=Path, help="features, an RSM, a Gram, a run, or results"
+        "path",
+        nargs="?",
+        type=Path,
+        help="features, an RSM, a Gram, a run, an index, or results",
     )
 
 
@@ -84,6 +90,14 @@ def describe(path: Path) -> dict[str, Any]:
     from ..results import Results
     from ..rsm import RSM
 
+    if is_index(path):
+        index = Index.load(path)
+        return {
+            "kind": "index",
+            "summary": repr(index),
+            "ids": _some(index.ids),
+            "provenance": dict(index.provenance),
+        }
     if (path / "zarr.json").is_file():
         from ..runs import open_run
         from ._run import describe as describe_run
