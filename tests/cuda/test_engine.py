@@ -1,8 +1,10 @@
 """What feeds the kernel: the same results as the engine of the processor, and its refusals."""
 
+import contextlib
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +131,59 @@ assert before in (settings.fp32_precision, "none")
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("matcher", [Optimal(), NoMatch()], ids=["optimal", "none"])
+def test_copies_and_events_of_a_card(auction, matcher, monkeypatch):
+    """The path that only a card takes, with the memory of this machine for the card's."""
+    import torch
+
+    from semrsm.cuda import engine
+
+    waited = []
+
+    class Event:
+        def record(self, stream):
+            assert stream == "stream"
+
+        def synchronize(self):
+            waited.append(self)
+
+    class Stream(str):
+        def synchronize(self):
+            waited.append(self)
+
+    empty = torch.empty
+    here = lambda shape, dtype, **_: empty(shape, dtype=dtype)  # noqa: E731
+    monkeypatch.setattr(torch, "empty", here)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("stream"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 1 << 30))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(engine, "STAGED", 100)  # every copy in many pieces
+    x = images(5)
+    tokens = Tokens(x, "x")
+    plan = make_plan(tokens, None, matcher, workers=2, memory=1 << 30, results=2)
+    values, bounds = np.zeros((5, 5)), np.zeros((5, 5))
+    card = torch.device("cuda")
+    engine.run(tokens, None, matcher, plan, values, bounds, None, card, tile_bytes=1 << 12)
+    exact = np.triu(semrsm.gram(x, matcher=matcher).values, 1)
+    np.testing.assert_allclose(values, exact, rtol=2e-5)
+    assert (bounds >= values).all()
+    assert waited
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_real_features(auction):
+    """Affinities of a real network, which differ from random ones in everything but their sign."""
+    golden = Path(__file__).parents[1] / "parity" / "golden"
+    file = np.load(golden / "effnetlite0_block15_n12_c320_s49.npz")
+    maps = max((file[name] for name in file.files), key=lambda array: array.size)[:3]
+    x = np.ascontiguousarray(maps.reshape(3, 320, 49).transpose(0, 2, 1), dtype=np.float32)
+    values, bounds, _ = matched(x)
+    exact = np.triu(semrsm.gram(x).values, 1)
+    np.testing.assert_allclose(values, exact, rtol=2e-5)
+    assert (relative_gap(values, bounds) <= 1e-5).all()
 
 
 def test_overflow_is_named(auction):
