@@ -167,6 +167,41 @@ def form_of(widest: int) -> Form:
 
 
 @triton.jit
+def opened(here, data, offsets, rows, columns, row_stride):  # type: ignore[no-untyped-def]
+    """Return where a matrix lies, and its sides: the shorter one bids for the other.
+
+    Rows that are missing to a square matrix value every column at zero: they change no value, and
+    every column finds a row, whatever its price.
+    """
+    size = tl.load(rows + here)
+    width = tl.load(columns + here)
+    step = tl.where(size > width, 1, row_stride).to(tl.int64)
+    across = tl.where(size > width, row_stride, 1).to(tl.int64)
+    start = data + tl.load(offsets + here)
+    return start, step, across, tl.minimum(size, width), tl.maximum(size, width)
+
+
+@triton.jit
+def begun(largest, smallest, bidders):  # type: ignore[no-untyped-def]
+    """Return the range of the entries, and value, bound and outcome before the first bid."""
+    half = largest * 0.5 - smallest * 0.5  # the whole range may be no float32
+    scale = 2.0 * tl.minimum(half, 1e37)
+    # Of equal entries every assignment is the best one.
+    value = largest.to(tl.float64) * bidders
+    bound = tl.where(half == 0.0, value, tl.full([], float("inf"), dtype=tl.float64))
+    usable = (half > 1e-30) & (half < 1e37)
+    return scale, value, bound, tl.where(half == 0.0, 1, tl.where(usable, 0, 2))
+
+
+@triton.jit
+def judged(value, total, bound, tolerance, is_last):  # type: ignore[no-untyped-def]
+    """Return the best bound so far, and 1 where it is near enough, or 2 where ε is the last."""
+    bound = tl.maximum(tl.minimum(bound, total), value)
+    near = bound - value <= tolerance * tl.maximum(tl.abs(value), tl.abs(bound))
+    return bound, tl.where(near, 1, tl.where(is_last, 2, 0))
+
+
+@triton.jit
 def certificate(  # type: ignore[no-untyped-def]
     start,
     step,
@@ -216,18 +251,9 @@ def resident(  # type: ignore[no-untyped-def]
 ):
     """Solve one matrix that is held in registers."""
     here = tl.program_id(0)
-    size = tl.load(rows + here)
-    width = tl.load(columns + here)
-    # The shorter side bids. Rows that are missing to a square matrix value every column at zero:
-    # they change no value, and every column finds a row, whatever its price.
-    bidders = tl.minimum(size, width)
-    goods = tl.maximum(size, width)
-    step = tl.where(size > width, 1, row_stride).to(tl.int64)
-    across = tl.where(size > width, row_stride, 1).to(tl.int64)
-
+    start, step, across, bidders, goods = opened(here, data, offsets, rows, columns, row_stride)
     i = tl.arange(0, WIDTH)
     k = tl.arange(0, WIDTH)
-    start = data + tl.load(offsets + here)
     real = (i[:, None] < bidders) & (k[None, :] < goods)
     square = (i[:, None] < goods) & (k[None, :] < goods)
     entry = tl.load(start + i[:, None] * step + k[None, :] * across, mask=real, other=0.0)
@@ -237,20 +263,13 @@ def resident(  # type: ignore[no-untyped-def]
         return
     largest = tl.max(tl.max(tl.where(square, entry, -LARGEST_FLOAT), axis=1), axis=0)
     smallest = tl.min(tl.min(tl.where(square, entry, LARGEST_FLOAT), axis=1), axis=0)
-    scale = largest * 0.5 - smallest * 0.5  # half of the range, which may be no float32
-    usable = (scale > 1e-30) & (scale < 1e37)
-    constant = scale == 0.0
-    scale = 2.0 * tl.minimum(scale, 1e37)
+    scale, value, bound, done = begun(largest, smallest, bidders)
     # Prices then have the size of the range of the entries, in which float32 is fine enough.
     worth = tl.where(k[None, :] < goods, entry - largest, -float("inf"))
 
     price = tl.zeros([WIDTH], dtype=tl.float32)
     owner = tl.full([WIDTH], -1, dtype=tl.int32)
     epsilon = scale * FIRST
-    # Of equal entries every assignment is the best one.
-    value = largest.to(tl.float64) * bidders
-    bound = tl.where(constant, value, tl.full([], float("inf"), dtype=tl.float64))
-    done = tl.where(constant, 1, tl.where(usable, 0, 2))
     turn = 0
     while (done == 0) & (turn < most_rounds):
         held = tl.max((owner[None, :] == i[:, None]).to(tl.int32), axis=1)
@@ -259,12 +278,8 @@ def resident(  # type: ignore[no-untyped-def]
             value, total = certificate(
                 start, step, across, bidders, goods, price, owner, WIDTH, BLOCK_ROWS
             )
-            bound = tl.maximum(tl.minimum(bound, total), value)
-            if bound - value <= tolerance * tl.maximum(tl.abs(value), tl.abs(bound)):
-                done = 1
-            elif epsilon <= scale * LEAST:
-                done = 2
-            else:
+            bound, done = judged(value, total, bound, tolerance, epsilon <= scale * LEAST)
+            if done == 0:
                 epsilon = tl.maximum(epsilon * FACTOR, scale * LEAST)
                 owner = tl.full([WIDTH], -1, dtype=tl.int32)
                 free = i < goods
@@ -304,14 +319,7 @@ def streamed(  # type: ignore[no-untyped-def]
 ):
     """Solve one matrix that is read in blocks of rows; the same steps as in :func:`resident`."""
     here = tl.program_id(0)
-    size = tl.load(rows + here)
-    width = tl.load(columns + here)
-    bidders = tl.minimum(size, width)
-    goods = tl.maximum(size, width)
-    step = tl.where(size > width, 1, row_stride).to(tl.int64)
-    across = tl.where(size > width, row_stride, 1).to(tl.int64)
-    start = data + tl.load(offsets + here)
-
+    start, step, across, bidders, goods = opened(here, data, offsets, rows, columns, row_stride)
     inside = tl.arange(0, BLOCK_ROWS)
     k = tl.arange(0, WIDTH)
     ordinary = 0  # entries, less all that are read
@@ -331,18 +339,11 @@ def streamed(  # type: ignore[no-untyped-def]
     if ordinary < 0:
         tl.store(status + here, 2)
         return
-    scale = largest * 0.5 - smallest * 0.5  # half of the range, which may be no float32
-    usable = (scale > 1e-30) & (scale < 1e37)
-    constant = scale == 0.0
-    scale = 2.0 * tl.minimum(scale, 1e37)
+    scale, value, bound, done = begun(largest, smallest, bidders)
 
     price = tl.zeros([WIDTH], dtype=tl.float32)
     owner = tl.full([WIDTH], -1, dtype=tl.int32)
     epsilon = scale * FIRST
-    # Of equal entries every assignment is the best one.
-    value = largest.to(tl.float64) * bidders
-    bound = tl.where(constant, value, tl.full([], float("inf"), dtype=tl.float64))
-    done = tl.where(constant, 1, tl.where(usable, 0, 2))
     turn = 0
     while (done == 0) & (turn < most_rounds):
         waiting = 0
@@ -376,12 +377,8 @@ def streamed(  # type: ignore[no-untyped-def]
             value, total = certificate(
                 start, step, across, bidders, goods, price, owner, WIDTH, BLOCK_ROWS
             )
-            bound = tl.maximum(tl.minimum(bound, total), value)
-            if bound - value <= tolerance * tl.maximum(tl.abs(value), tl.abs(bound)):
-                done = 1
-            elif epsilon <= scale * LEAST:
-                done = 2
-            else:
+            bound, done = judged(value, total, bound, tolerance, epsilon <= scale * LEAST)
+            if done == 0:
                 epsilon = tl.maximum(epsilon * FACTOR, scale * LEAST)
                 owner = tl.full([WIDTH], -1, dtype=tl.int32)
     tl.store(values + here, value)

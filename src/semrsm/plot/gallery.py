@@ -63,10 +63,7 @@ def plot_gallery(
     widths = [1.0]
     for count in shape.values():
         widths += [0.12] + [1.0] * count  # a gap before each matcher
-    if figure is None:
-        figure = new_figure(1.55 * sum(widths) + 0.2, 2.05 * len(entries) + 0.5)
-        figure.set_layout_engine("constrained", wspace=0.01, w_pad=0.02, h_pad=0.03)
-    grid = figure.add_gridspec(len(entries), len(widths), width_ratios=widths)
+    figure, grid = _grid(figure, len(entries), widths)
     for row, (photo, objects, results) in enumerate(entries):
         ax = figure.add_subplot(grid[row, 0])
         _photograph(ax, photo, ", ".join(objects), None)
@@ -127,10 +124,7 @@ def plot_neighbours(
             f"{sorted(lengths)}"
         )
     widths = [1.0, 0.12] + [1.0] * lengths.pop()
-    if figure is None:
-        figure = new_figure(1.55 * sum(widths) + 0.2, 2.05 * len(entries) + 0.5)
-        figure.set_layout_engine("constrained", wspace=0.01, w_pad=0.02, h_pad=0.03)
-    grid = figure.add_gridspec(len(entries), len(widths), width_ratios=widths)
+    figure, grid = _grid(figure, len(entries), widths)
     for row, (photo, name, found) in enumerate(entries):
         heads = ["query", "nearest"] if row == 0 else ["", ""]
         shown = [(0, photo, name, None), *((n, *one) for n, one in enumerate(found, start=2))]
@@ -143,6 +137,14 @@ def plot_neighbours(
     if title:
         figure.suptitle(title, fontsize=MEDIUM, parse_math=False)
     return figure
+
+
+def _grid(figure: Figure | None, rows: int, widths: Sequence[float]) -> tuple[Figure, Any]:
+    """Return the figure, or a new one of the size that it needs, and its grid of photographs."""
+    if figure is None:
+        figure = new_figure(1.55 * sum(widths) + 0.2, 2.05 * rows + 0.5)
+        figure.set_layout_engine("constrained", wspace=0.01, w_pad=0.02, h_pad=0.03)
+    return figure, figure.add_gridspec(rows, len(widths), width_ratios=widths)
 
 
 def _photograph(
