@@ -6,8 +6,10 @@ bid takes the column from whoever held it. When every row has a column, weak dua
 the assignment is from the optimum at most; ε goes down, and all columns are given back, until that
 is little enough.
 
-Matrices of up to 64 columns are held in registers. Larger ones are read from the cache in blocks
-of rows, and blocks whose rows all hold a column are skipped.
+After the first rounds of a phase few rows are without a column. Matrices stay where they are, in
+the cache, and are read in blocks of a few rows, of which those whose rows all hold a column are
+skipped: by the instructions of the compiled code that is a sixth of the work of a kernel that holds
+a matrix of 49 vectors in registers and looks at all of it in every round.
 
 Importing this module needs Triton. With TRITON_INTERPRET=1 in the environment it runs on the CPU,
 very slowly, for tests.
@@ -35,19 +37,25 @@ else:
     tl = require("triton.language", extra="cuda", purpose="Matching on a GPU")
     torch = require("torch", extra="cuda", purpose="Matching on a GPU")
 
-#: Matrices with at most so many columns are held in registers.
-RESIDENT = 64
+#: Rows that are read together; a few rows bid in most rounds, and blocks without one are skipped.
+BLOCK_ROWS = 4
 
-#: Entries of a block of rows of a larger matrix.
-BLOCK = 4096
+#: Columns for each warp of a program: few instructions for each round, and nothing is spilled.
+COLUMNS_PER_WARP, MOST_WARPS = 128, 16
 
 #: ε of the first phase as a share of the range of the entries, and from each phase to the next:
-#: the fewest rounds on features of real photographs, where the choice is flat (180 to 210 rounds at
-#: S = 49, 510 to 760 at S = 196, for first shares of 0.01 to 0.1).
+#: on features of real photographs, where the choice is flat (with first shares of 0.005 to 0.2, 190
+#: to 230 rounds at S = 49).
 FIRST, FACTOR = tl.constexpr(0.02), tl.constexpr(0.1)
 
 #: ε as a share of the range below which float32 cannot tell bids apart.
-LEAST = tl.constexpr(4e-7)
+LEAST = tl.constexpr(1e-7)
+
+#: The owner of a column that a row has which is missing to a square matrix.
+MISSING = tl.constexpr(-2)
+
+#: Of float64, twice.
+ROUNDING = tl.constexpr(2.220446049250313e-16)
 
 LARGEST_FLOAT = tl.constexpr(3.4028234663852886e38)
 
@@ -126,9 +134,8 @@ def solve(
     )
     if count == 0:
         return found
-    form = form_of(widest)
-    kernel = resident if form.resident else streamed
-    kernel[(count,)](
+    width, warps = form_of(widest)
+    auction[(count,)](
         affinity,
         offsets,
         rows,
@@ -140,30 +147,20 @@ def solve(
         found.upper_bounds,
         found.rounds,
         found.status,
-        **form.constants,
-        num_warps=form.warps,
+        WIDTH=width,
+        BLOCK_ROWS=BLOCK_ROWS,
+        num_warps=warps,
         enable_fp_fusion=True,  # products and sums may be one operation: nothing here depends on it
     )
     return found
 
 
-@dataclass(frozen=True)
-class Form:
-    """Which kernel solves matrices of some size, and how."""
-
-    resident: bool
-    warps: int
-    constants: dict[str, int]
-
-
-def form_of(widest: int) -> Form:
-    """Return the kernel for matrices with at most so many rows and columns."""
+def form_of(widest: int) -> tuple[int, int]:
+    """Return the columns, a power of two, and the warps of a program for matrices of a size."""
     width = 16
     while width < widest:
         width *= 2
-    if width <= RESIDENT:
-        return Form(True, 8, {"WIDTH": width, "BLOCK_ROWS": 8})
-    return Form(False, 8, {"WIDTH": width, "BLOCK_ROWS": max(1, BLOCK // width)})
+    return width, min(MOST_WARPS, max(1, width // COLUMNS_PER_WARP))
 
 
 @triton.jit
@@ -221,6 +218,7 @@ def certificate(  # type: ignore[no-untyped-def]
     paid = tl.where(k < goods, price, 0.0).to(tl.float64)
     total = tl.sum(paid, axis=0)
     value = total * 0.0
+    mass = tl.sum(tl.abs(paid), axis=0)
     for first in range(0, goods, BLOCK_ROWS):
         i = first + tl.arange(0, BLOCK_ROWS)
         real = (i[:, None] < bidders) & (k[None, :] < goods)
@@ -229,80 +227,49 @@ def certificate(  # type: ignore[no-untyped-def]
         mine = (owner[None, :] == i[:, None]) & real
         value += tl.sum(tl.sum(tl.where(mine, exact, 0.0), axis=1), axis=0)
         left = tl.where(k[None, :] < goods, exact - paid[None, :], -float("inf"))
-        total += tl.sum(tl.where(i < goods, tl.max(left, axis=1), 0.0), axis=0)
-    return value, total
+        most = tl.where(i < goods, tl.max(left, axis=1), 0.0)
+        total += tl.sum(most, axis=0)
+        mass += tl.sum(tl.abs(most), axis=0)
+    # Upward by more than the sums can have lost, or rounding could put it below the optimum.
+    return value, total + mass * (goods + 4) * ROUNDING
 
 
 @triton.jit
-def resident(  # type: ignore[no-untyped-def]
-    data,
-    offsets,
-    rows,
-    columns,
-    row_stride,
-    tolerance,
-    most_rounds,
-    values,
-    upper_bounds,
-    rounds,
-    status,
-    WIDTH: tl.constexpr,
-    BLOCK_ROWS: tl.constexpr,
+def bids_of_missing_rows(  # type: ignore[no-untyped-def]
+    price, owner, highest, winner, bidders, goods, epsilon, WIDTH: tl.constexpr
 ):
-    """Solve one matrix that is held in registers."""
-    here = tl.program_id(0)
-    start, step, across, bidders, goods = opened(here, data, offsets, rows, columns, row_stride)
-    i = tl.arange(0, WIDTH)
+    """Let the rows that are missing to a square matrix bid, as one: they differ in nothing.
+
+    The f of them without a column take the f cheapest that are not theirs, up to the price of the
+    next one and ε. One by one they would outbid each other by ε in each round.
+    """
     k = tl.arange(0, WIDTH)
-    real = (i[:, None] < bidders) & (k[None, :] < goods)
-    square = (i[:, None] < goods) & (k[None, :] < goods)
-    entry = tl.load(start + i[:, None] * step + k[None, :] * across, mask=real, other=0.0)
-    ordinary = tl.sum(tl.sum((tl.abs(entry) <= LARGEST_FLOAT).to(tl.int32), axis=1), axis=0)
-    if ordinary < WIDTH * WIDTH:
-        tl.store(status + here, 2)
-        return
-    largest = tl.max(tl.max(tl.where(square, entry, -LARGEST_FLOAT), axis=1), axis=0)
-    smallest = tl.min(tl.min(tl.where(square, entry, LARGEST_FLOAT), axis=1), axis=0)
-    scale, value, bound, done = begun(largest, smallest, bidders)
-    # Prices then have the size of the range of the entries, in which float32 is fine enough.
-    worth = tl.where(k[None, :] < goods, entry - largest, -float("inf"))
-
-    price = tl.zeros([WIDTH], dtype=tl.float32)
-    owner = tl.full([WIDTH], -1, dtype=tl.int32)
-    epsilon = scale * FIRST
-    turn = 0
-    while (done == 0) & (turn < most_rounds):
-        held = tl.max((owner[None, :] == i[:, None]).to(tl.int32), axis=1)
-        free = (held == 0) & (i < goods)
-        if tl.sum(free.to(tl.int32), axis=0) == 0:
-            value, total = certificate(
-                start, step, across, bidders, goods, price, owner, WIDTH, BLOCK_ROWS
-            )
-            bound, done = judged(value, total, bound, tolerance, epsilon <= scale * LEAST)
-            if done == 0:
-                epsilon = tl.maximum(epsilon * FACTOR, scale * LEAST)
-                owner = tl.full([WIDTH], -1, dtype=tl.int32)
-                free = i < goods
-        if done == 0:
-            surplus = worth - price[None, :]
-            best, favourite = tl.max(surplus, axis=1, return_indices=True)
-            wanted = k[None, :] == favourite[:, None]
-            second = tl.max(tl.where(wanted, -float("inf"), surplus), axis=1)
-            second = tl.where(second == -float("inf"), best, second)  # of a single column
-            rise = best - second + epsilon
-            bids = tl.where(wanted & free[:, None], rise[:, None], 0.0)
-            highest, winner = tl.max(bids, axis=0, return_indices=True)
-            price += highest
-            owner = tl.where(highest > 0.0, winner, owner)
-            turn += 1
-    tl.store(values + here, value)
-    tl.store(upper_bounds + here, bound)
-    tl.store(rounds + here, turn)
-    tl.store(status + here, tl.where(done == 1, 0, 1))
+    other = (owner != MISSING) & (k < goods)
+    count = goods - bidders - tl.sum((owner == MISSING).to(tl.int32), axis=0)
+    if count > 0:
+        bits = price.to(tl.int32, bitcast=True)
+        key = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # in the order of the prices
+        low = tl.min(tl.where(other, key, 0x7F800000), axis=0).to(tl.int64)
+        high = tl.max(tl.where(other, key, -0x7F800001), axis=0).to(tl.int64)
+        while low < high:  # the key of the f-th
+            middle = (low + high) >> 1
+            if tl.sum((other & (key <= middle)).to(tl.int32), axis=0) >= count:
+                high = middle
+            else:
+                low = middle + 1
+        below = other & (key < low)
+        level = other & (key == low)
+        left = count - tl.sum(below.to(tl.int32), axis=0)
+        chosen = below | (level & (tl.cumsum(level.to(tl.int32), axis=0) <= left))
+        following = tl.min(tl.where(other & ~chosen, price, float("inf")), axis=0)
+        rise = tl.where(chosen, following - price + epsilon, 0.0)
+        winner = tl.where(rise > highest, MISSING, winner)
+        highest = tl.maximum(rise, highest)
+    return highest, winner, count
 
 
 @triton.jit
-def streamed(  # type: ignore[no-untyped-def]
+def auction(  # type: ignore[no-untyped-def]
     data,
     offsets,
     rows,
@@ -317,11 +284,12 @@ def streamed(  # type: ignore[no-untyped-def]
     WIDTH: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
 ):
-    """Solve one matrix that is read in blocks of rows; the same steps as in :func:`resident`."""
+    """Solve one matrix, which is read in blocks of rows."""
     here = tl.program_id(0)
     start, step, across, bidders, goods = opened(here, data, offsets, rows, columns, row_stride)
     inside = tl.arange(0, BLOCK_ROWS)
     k = tl.arange(0, WIDTH)
+    sums = tl.zeros([WIDTH], dtype=tl.float32)
     ordinary = 0  # entries, less all that are read
     largest = -LARGEST_FLOAT + 0.0
     smallest = LARGEST_FLOAT + 0.0
@@ -330,6 +298,7 @@ def streamed(  # type: ignore[no-untyped-def]
         real = (i[:, None] < bidders) & (k[None, :] < goods)
         square = (i[:, None] < goods) & (k[None, :] < goods)
         entry = tl.load(start + i[:, None] * step + k[None, :] * across, mask=real, other=0.0)
+        sums += tl.sum(entry, axis=0)
         ordinary += tl.sum(tl.sum((tl.abs(entry) <= LARGEST_FLOAT).to(tl.int32), axis=1), axis=0)
         high = tl.max(tl.max(tl.where(square, entry, -LARGEST_FLOAT), axis=1), axis=0)
         low = tl.min(tl.min(tl.where(square, entry, LARGEST_FLOAT), axis=1), axis=0)
@@ -341,7 +310,8 @@ def streamed(  # type: ignore[no-untyped-def]
         return
     scale, value, bound, done = begun(largest, smallest, bidders)
 
-    price = tl.zeros([WIDTH], dtype=tl.float32)
+    mean = sums / goods - largest
+    price = tl.where((k < goods) & (bidders == goods), mean, 0.0)
     owner = tl.full([WIDTH], -1, dtype=tl.int32)
     epsilon = scale * FIRST
     turn = 0
@@ -349,10 +319,10 @@ def streamed(  # type: ignore[no-untyped-def]
         waiting = 0
         highest = tl.zeros([WIDTH], dtype=tl.float32)
         winner = tl.full([WIDTH], -1, dtype=tl.int32)
-        for first in range(0, goods, BLOCK_ROWS):
+        for first in range(0, bidders, BLOCK_ROWS):
             i = first + inside
             held = tl.max((owner[None, :] == i[:, None]).to(tl.int32), axis=1)
-            free = (held == 0) & (i < goods)
+            free = (held == 0) & (i < bidders)
             count = tl.sum(free.to(tl.int32), axis=0)
             waiting += count
             if count > 0:
@@ -370,10 +340,18 @@ def streamed(  # type: ignore[no-untyped-def]
                 high, who = tl.max(bids, axis=0, return_indices=True)
                 winner = tl.where(high > highest, first + who, winner)
                 highest = tl.maximum(high, highest)
+        if bidders < goods:
+            highest, winner, count = bids_of_missing_rows(
+                price, owner, highest, winner, bidders, goods, epsilon, WIDTH
+            )
+            waiting += count
         price += highest
         owner = tl.where(highest > 0.0, winner, owner)
         turn += 1
         if waiting == 0:
+            # Rows that are missing give up nothing if all their columns cost what the dearest does.
+            dearest = tl.max(tl.where(owner == MISSING, price, -float("inf")), axis=0)
+            price = tl.where(owner == MISSING, dearest, price)
             value, total = certificate(
                 start, step, across, bidders, goods, price, owner, WIDTH, BLOCK_ROWS
             )
