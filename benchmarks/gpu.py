@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 import semrsm
-from semrsm.assignment import relative_gap
-from semrsm.cuda import engine
-from semrsm.matchers import Optimal
-from semrsm.plan import make_plan
+from semrsm.engine.cuda import engine
+from semrsm.engine.plan import make_plan
+from semrsm.matching.assignment import relative_gap
+from semrsm.matching.matchers import Optimal
 from semrsm.tokens import Tokens
 
 CASES = {49: (512, 1200), 196: (112, 400), 256: (256, 300), 1024: (256, 60)}  # S: C, images

@@ -34,10 +34,11 @@ from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 import semrsm
-from semrsm._workers import Cancellation, one_blas_thread, worker_count
-from semrsm.assignment import relative_gap, solve
-from semrsm.matchers import Workspace
-from semrsm.plan import make_plan, memory_budget
+from semrsm._internal.units import memory_budget
+from semrsm._internal.workers import Cancellation, one_blas_thread, worker_count
+from semrsm.engine.plan import make_plan
+from semrsm.matching.assignment import relative_gap, solve
+from semrsm.matching.matchers import Workspace
 from semrsm.tokens import Tokens
 
 LAYERS = {49: "_blocks.15", 196: "_blocks.10", 784: "_blocks.4"}

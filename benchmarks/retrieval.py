@@ -32,7 +32,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import semrsm
-from semrsm._search import TILE_BYTES
+from semrsm.retrieval.search import TILE_BYTES
 
 LAYERS = {49: "_blocks.15", 196: "_blocks.10"}
 CROP_AREA = 0.04, 0.25  # of the photograph: two crops of one seldom overlap

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from . import kernels, matchers
 from ._version import __version__
-from .approximate import ApproximateTopK, approximate_topk, recall
-from .assignment import Assignment, assign
-from .compare import Comparison, cka, rsa
-from .forecast import Forecast, forecast
-from .gram import Gram, gram, rsm
-from .index import Index
-from .matchers import Match, match
-from .retrieval import TopK, topk
-from .rsm import RSM
+from .api import gram, rsm
+from .engine.forecast import Forecast, forecast
+from .matching.assignment import Assignment, assign
+from .matching.matchers import Match, match
+from .matrices.comparison import Comparison, cka, rsa
+from .matrices.gram import Gram
+from .matrices.rsm import RSM
+from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
+from .retrieval.exact import TopK, topk
+from .retrieval.index import Index
 
 if TYPE_CHECKING:
     from .features import Features, extract, load_features, load_model

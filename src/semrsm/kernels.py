@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from .blocks import select
 from .errors import InputError, did_you_mean
+from .matrices.protocol import select
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .gram import Gram
+    from .matrices.gram import Gram
     from .runs import StoredGram
 
 #: Rules for the bandwidth of the kernels of the distance (RBF, Laplacian, rational quadratic).

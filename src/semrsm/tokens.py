@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._arrays import (
+from ._internal.arrays import (
     Array,
     compute_dtype,
     is_array,

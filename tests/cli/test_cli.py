@@ -14,7 +14,7 @@ import pytest
 import semrsm
 from semrsm.cli import main
 from semrsm.features import Features
-from semrsm.results import Results
+from semrsm.matrices.results import Results
 
 
 def run(*arguments, **options):

@@ -8,7 +8,7 @@ import pytest
 
 import semrsm
 from semrsm.cli import main
-from semrsm.results import Results
+from semrsm.matrices.results import Results
 
 N = 9
 

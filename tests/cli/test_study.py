@@ -13,7 +13,7 @@ from PIL import Image
 import semrsm
 from semrsm import datasets
 from semrsm.cli import main, parser
-from semrsm.cli._data import DATA_OPTIONS, READERS, open_data
+from semrsm.cli.data import DATA_OPTIONS, READERS, open_data
 from semrsm.errors import InputError
 from semrsm.features import Features
 from semrsm.studies import approximation, class_agreement, layers, locations, retrieval
@@ -71,7 +71,9 @@ def never_loaded(monkeypatch):
 
     monkeypatch.setattr("semrsm.features.load_model", never)
     # By its module, as the package's attribute of that name is the function.
-    monkeypatch.setattr(importlib.import_module("semrsm.studies.translation"), "load_model", never)
+    monkeypatch.setattr(
+        importlib.import_module("semrsm.studies.translation_sensitivity"), "load_model", never
+    )
 
 
 def run(capsys, *arguments):

@@ -20,7 +20,7 @@ import pytest
 
 import semrsm
 from semrsm.errors import InputError
-from semrsm.features import Features, result, store
+from semrsm.features import Features, record, store
 from semrsm.tokens import Tokens
 
 torch = pytest.importorskip("torch", reason="extraction needs torch")
@@ -555,8 +555,8 @@ def test_another_version_matters_only_while_there_is_work(tmp_path, monkeypatch)
 
 def test_what_has_stored_nothing_binds_nobody(tmp_path):
     begun(tmp_path / "f.zarr", 9)
-    for record in (tmp_path / "f.zarr" / ".progress").iterdir():
-        record.unlink()
+    for written in (tmp_path / "f.zarr" / ".progress").iterdir():
+        written.unlink()
     same(
         extract(Network(), Photos(5), tmp_path / "f.zarr", layers="body"),
         extract(Network(), Photos(5), layers="body"),
@@ -743,7 +743,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
     small, large = peak(20), peak(200)
     image = 16 * 11 * 11 * 4
     assert large - small < 20 * image  # and not 180 of them
-    monkeypatch.setattr(result, "_PIECE", 20 * image)
+    monkeypatch.setattr(record, "_PIECE", 20 * image)
     monkeypatch.setattr(store, "CHUNK_BYTES", 20 * image)
     for name in ("copy.npz", "copy.zarr"):
         tracemalloc.start()

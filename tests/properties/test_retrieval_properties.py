@@ -7,8 +7,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.optimize import linear_sum_assignment
 
 import semrsm
-from semrsm._workers import Cancellation
-from semrsm.assignment import Stage, search
+from semrsm._internal.workers import Cancellation
+from semrsm.matching.assignment import Stage, search
 
 KERNELS = st.sampled_from(
     [

@@ -190,7 +190,7 @@ def test_views_refuse(material):
 
 
 def test_numbers_tell_what_compare_and_statistics_tell(material):
-    from semrsm._statistics import auc
+    from semrsm._internal.statistics import auc
 
     views = views_of(material.grams, kernels=["cosine"])
     found = numbers_of(views, material.groups, material.groups)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semrsm.matchers import Optimal
+from semrsm.matching.matchers import Optimal
 
 TILES = 15
 

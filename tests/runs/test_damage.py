@@ -9,7 +9,7 @@ import pytest
 import semrsm
 from runs.run_helpers import images, written
 from semrsm.errors import InputError, SemrsmError
-from semrsm.matchers import BatchOptimal, Matcher, TopKGreedy
+from semrsm.matching.matchers import BatchOptimal, Matcher, TopKGreedy
 from semrsm.runs import compute_run, fill_share, open_run
 
 KEY = ("x", "optimal")

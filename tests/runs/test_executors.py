@@ -15,7 +15,7 @@ import pytest
 import semrsm
 from runs.run_helpers import TILES, child, finish, images, leftovers, written
 from semrsm.errors import InputError, SemrsmError
-from semrsm.matchers import Optimal
+from semrsm.matching.matchers import Optimal
 from semrsm.runs import compute_run, executors, fill_share, open_run
 
 KEY = ("x", "optimal")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from runs.run_helpers import child, finish, images, written
+from semrsm._internal.units import memory_budget
+from semrsm.engine.tiling import Tiling, tile_side
 from semrsm.errors import InputError
-from semrsm.matchers import Optimal
-from semrsm.plan import memory_budget
+from semrsm.matching.matchers import Optimal
 from semrsm.runs import compute_run, open_run
 from semrsm.runs.compute import Work, choose_side
-from semrsm.runs.tiling import Tiling, tile_side
 from semrsm.tokens import Tokens
 
 KEY = ("x", "optimal")

@@ -21,7 +21,7 @@ from runs.run_helpers import (
     written,
 )
 from semrsm.errors import InputError
-from semrsm.matchers import Optimal
+from semrsm.matching.matchers import Optimal
 from semrsm.runs import compute_run, folder, open_run
 from semrsm.runs.compute import Work
 from semrsm.runs.folder import GramFolder

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..compare import METHODS, Comparison, check_interval, cka, rsa
 from ..errors import InputError
-from ..gram import Gram
-from ..results import Results
-from ..rsm import RSM
-from ._common import add_command, emit, table_lines
+from ..matrices.comparison import METHODS, Comparison, check_interval, cka, rsa
+from ..matrices.gram import Gram
+from ..matrices.results import Results
+from ..matrices.rsm import RSM
+from .common import add_command, emit, table_lines
 
 CHOICES = ("cka", "debiased-cka", *METHODS)
 

@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from ._common import (
+from .common import (
     add_command,
     add_matching_options,
     add_output_options,
@@ -31,7 +31,7 @@ def add(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
-    from ..demo import demo
+    from ..report.demonstration import demo
 
     start = time.perf_counter()
     with progress_bar("Extracting", "images", quiet=arguments.json) as progress:

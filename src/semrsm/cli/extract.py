@@ -7,14 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ._common import (
-    add_command,
-    add_model_options,
-    emit,
-    loaded,
-    prefix_tokens,
-    progress_bar,
-)
+from .common import add_command, add_model_options, emit, loaded, prefix_tokens, progress_bar
 
 
 def add(subparsers: Any) -> None:

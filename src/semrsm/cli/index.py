@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..index import Index, is_index
-from ._common import add_command, add_model_options, emit, loaded, one_layer_of
+from ..retrieval.index import Index, is_index
+from .common import add_command, add_model_options, emit, loaded, one_layer_of
 
 
 def add(subparsers: Any) -> None:

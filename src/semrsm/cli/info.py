@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from .. import _native
+from .._internal.workers import worker_count
 from .._version import __version__
-from .._workers import worker_count
 from ..errors import InputError
-from ..index import Index, is_index
-from ._common import add_command, emit, table_lines
+from ..retrieval.index import Index, is_index
+from .common import add_command, emit, table_lines
 
 #: Optional packages, and what they are for.
 OPTIONAL = {
@@ -86,9 +86,9 @@ def describe(path: Path) -> dict[str, Any]:
     """
     from ..features import load_features
     from ..features.store import progress_of
-    from ..gram import Gram
-    from ..results import Results
-    from ..rsm import RSM
+    from ..matrices.gram import Gram
+    from ..matrices.results import Results
+    from ..matrices.rsm import RSM
 
     if is_index(path):
         index = Index.load(path)
@@ -100,7 +100,7 @@ def describe(path: Path) -> dict[str, Any]:
         }
     if (path / "zarr.json").is_file():
         from ..runs import open_run
-        from ._run import describe as describe_run
+        from .runs import describe as describe_run
 
         with contextlib.suppress(InputError):  # it is a store of features then
             return describe_run(open_run(path))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..kernels import KERNELS, resolve_kernel
-from ..results import Results
-from ._common import add_command, emit, progress_bar
+from ..matrices.results import Results
+from .common import add_command, emit, progress_bar
 
 if TYPE_CHECKING:
     from ..features import Features

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._outputs import (
+from .._internal.outputs import (
     check_new_folder,
     new_folder,
     versions,
@@ -19,16 +19,16 @@ from .._outputs import (
     write_json,
     write_table,
 )
-from .._photos import Photos
-from .._workers import worker_count
-from ..approximate import ApproximateTopK, approximate_topk
+from .._internal.units import memory_budget
+from .._internal.workers import worker_count
 from ..errors import InputError, require
-from ..index import Index, is_index
+from ..features.photographs import Photos
 from ..kernels import DistanceKernel, Kernel, resolve_kernel
-from ..plan import memory_budget
-from ..ranking import Ranking
-from ..retrieval import TopK, topk
-from ._common import (
+from ..retrieval.approximate import ApproximateTopK, approximate_topk
+from ..retrieval.exact import TopK, topk
+from ..retrieval.index import Index, is_index
+from ..retrieval.ranking import Ranking
+from .common import (
     add_command,
     add_matching_options,
     add_model_options,

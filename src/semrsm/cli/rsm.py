@@ -6,16 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .._device import ON_GPU, check_device
-from .._outputs import check_new_folder, write_figures
-from .._workers import worker_count
+from .._internal.outputs import check_new_folder, write_figures
+from .._internal.units import memory_budget
+from .._internal.workers import worker_count
+from ..api import gram
+from ..engine.device import ON_GPU, check_device
 from ..errors import InputError
-from ..gram import gram
 from ..kernels import KERNELS, SIGMA_RULES, resolve_kernel
-from ..matchers import MATCHERS, resolve_matcher
-from ..plan import memory_budget
-from ..results import Results
-from ._common import (
+from ..matching.matchers import MATCHERS, resolve_matcher
+from ..matrices.results import Results
+from .common import (
     add_command,
     add_matching_options,
     add_model_options,
@@ -26,7 +26,7 @@ from ._common import (
     progress_bar,
     table_lines,
 )
-from ._run import check_run, compute, dry_run
+from .runs import check_run, compute, dry_run
 
 
 def add(subparsers: Any) -> None:

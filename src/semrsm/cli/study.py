@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._outputs import check_new_folder
-from .._statistics import check_bootstrap
-from .._workers import worker_count
-from ..compare import DEBIASED_IMAGES, JACKKNIFE_IMAGES, check_interval
+from .._internal.outputs import check_new_folder
+from .._internal.statistics import check_bootstrap
+from .._internal.units import memory_budget
+from .._internal.workers import worker_count
 from ..errors import InputError
 from ..kernels import KERNELS
-from ..matchers import MATCHERS
-from ..plan import memory_budget
-from ..studies._choices import chosen_kernels, chosen_matchers, whole_number
+from ..matching.matchers import MATCHERS
+from ..matrices.comparison import DEBIASED_IMAGES, JACKKNIFE_IMAGES, check_interval
+from ..studies.choices import chosen_kernels, chosen_matchers, whole_number
 from ..studies.result import StudyResult, joined
-from ._common import (
+from .common import (
     _size,
     add_command,
     add_matching_options,
@@ -32,7 +32,7 @@ from ._common import (
     progress_bar,
     table_lines,
 )
-from ._data import DATA_OPTIONS, add_data_options, open_data
+from .data import DATA_OPTIONS, add_data_options, open_data
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -365,7 +365,7 @@ def _class_agreement(arguments: argparse.Namespace) -> StudyResult:
 
 
 def _add_retrieval(studies: Any) -> None:
-    from ..studies.retrieval import BASELINES
+    from ..studies.object_retrieval import BASELINES
 
     parser = _add(
         studies,
@@ -398,7 +398,7 @@ def _add_retrieval(studies: Any) -> None:
 
 def _retrieval(arguments: argparse.Namespace) -> StudyResult:
     from ..studies import retrieval
-    from ..studies.retrieval import _checked_baselines
+    from ..studies.object_retrieval import _checked_baselines
 
     _checked_baselines(arguments.baselines, chosen_matchers(arguments.matcher))
     for k in arguments.k:
@@ -450,7 +450,7 @@ def _check_galleries(data: Any, objects: Sequence[Any], k: int) -> None:
 
 
 def _add_approximation(studies: Any) -> None:
-    from ..studies.approximation import SIZES
+    from ..studies.approximation_quality import SIZES
 
     parser = _add(
         studies,
@@ -484,7 +484,7 @@ def _add_approximation(studies: Any) -> None:
 
 def _approximation(arguments: argparse.Namespace) -> StudyResult:
     from ..studies import approximation
-    from ..studies.approximation import _checked_peers, _side
+    from ..studies.approximation_quality import _checked_peers, _side
 
     options: dict[str, Any] = {
         "rounds": whole_number(arguments.rounds, "--rounds"),
@@ -526,7 +526,7 @@ def _add_locations(studies: Any) -> None:
 
 def _locations(arguments: argparse.Namespace) -> StudyResult:
     from ..studies import locations
-    from ..studies.locations import _checked_pairs
+    from ..studies.location_maps import _checked_pairs
 
     if all(matcher.name == "none" for matcher in chosen_matchers(arguments.matcher).values()):
         raise InputError("--matcher: expected at least one besides 'none', which moves nothing")

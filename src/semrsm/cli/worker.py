@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_command, emit, progress_bar
+from .common import add_command, emit, progress_bar
 
 
 def add(subparsers: Any) -> None:

@@ -1,6 +1,5 @@
 """Readers of images: anything with a length, ``ids``, and PIL images by index is a data set."""
 
-from ._reading import Box, ImageFiles
 from .cityscapes import Cityscapes
 from .class_folders import ClassFolders
 from .crops import ShiftedCrops
@@ -8,6 +7,7 @@ from .egoobjects import EgoObjects
 from .image_folder import ImageFolder
 from .imagenet import ImageNet
 from .images import ImageReadError, open_image
+from .reading import Box, ImageFiles
 from .samples import sample_photos
 from .scenes import ComposedScenes
 from .tinyimagenet import TinyImageNet

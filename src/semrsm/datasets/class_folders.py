@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from ._reading import ImageFiles, existing_folder
 from .image_folder import SUFFIXES, image_files
 from .images import MAX_PIXELS
+from .reading import ImageFiles, existing_folder
 
 
 class ClassFolders(ImageFiles):

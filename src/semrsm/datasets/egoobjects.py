@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, did_you_mean
-from ._reading import (
+from .images import MAX_PIXELS
+from .reading import (
     Box,
     ImageFiles,
     Inside,
@@ -19,7 +20,6 @@ from ._reading import (
     read_json,
     records,
 )
-from .images import MAX_PIXELS
 
 _PREFIX = "EgoObjectsV1_unified_"
 

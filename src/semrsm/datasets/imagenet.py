@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, require
-from ._reading import ImageFiles, LeftOut, existing_folder, read_text
 from .image_folder import image_files
 from .images import MAX_PIXELS
+from .reading import ImageFiles, LeftOut, existing_folder, read_text
 
 _WNID = re.compile(r"n\d{8}")
 _NAMED = re.compile(r"(?P<wnid>n\d{8})_(?P<rest>.+)")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
-from ._reading import Box, ImageFiles, LeftOut, existing_folder
 from .image_folder import ImageFolder, image_files
 from .images import MAX_PIXELS, ImageReadError, upright_rgb
+from .reading import Box, ImageFiles, LeftOut, existing_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

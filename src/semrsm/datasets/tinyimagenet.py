@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import InputError, did_you_mean
-from ._reading import Box, ImageFiles, Inside, LeftOut, existing_folder, read_text
 from .image_folder import image_files
 from .images import MAX_PIXELS
+from .reading import Box, ImageFiles, Inside, LeftOut, existing_folder, read_text
 
 SPLITS = ("train", "val", "test")
 

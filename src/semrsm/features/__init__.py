@@ -1,7 +1,7 @@
 """From images to features: hooks on any torch module, and files of features."""
 
-from .extract import extract
+from .extraction import extract
 from .models import Model, load_model
-from .result import Features, load_features
+from .record import Features, load_features
 
 __all__ = ["Features", "Model", "extract", "load_features", "load_model"]

@@ -74,7 +74,7 @@ class Model:
         """
         from PIL import Image
 
-        from .extract import extract
+        from .extraction import extract
 
         height, width = getattr(self.preprocess, "height_and_width", (224, 224))
         found = extract(self, [Image.new("RGB", (width, height))], layers=layers)

@@ -5,8 +5,8 @@ returns it; none shows or saves. Text and frames take their colours from the use
 that a dark style gives dark figures.
 """
 
-from .._statistics import auc
-from ._common import matcher_words
+from .._internal.statistics import auc
+from .common import matcher_words
 from .curves import plot_intervals, plot_quality, plot_retrieval, plot_runtime
 from .distributions import plot_distribution, plot_distributions
 from .gallery import plot_gallery, plot_neighbours

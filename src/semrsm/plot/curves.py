@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ._common import MEDIUM, SMALL, matcher_words, new_figure, panel_grid
+from .common import MEDIUM, SMALL, matcher_words, new_figure, panel_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

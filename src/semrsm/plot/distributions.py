@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._statistics import auc, sample_of
+from .._internal.statistics import auc, sample_of
 from ..errors import InputError
-from ._common import (
+from .common import (
     BOUNDED,
     MEDIUM,
     SMALL,

@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ._common import MEDIUM, SMALL, matcher_words, new_figure
+from .common import MEDIUM, SMALL, matcher_words, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

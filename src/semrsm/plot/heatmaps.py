@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ._common import (
+from .common import (
     MEDIUM,
     SMALL,
     TICKS,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
-    from ..rsm import RSM
+    from ..matrices.rsm import RSM
 
 CMAP = "viridis"
 

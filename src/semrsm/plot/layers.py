@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
-from ._common import (
+from .common import (
     MEDIUM,
     SMALL,
     TICKS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, require
-from ._common import (
+from .common import (
     MEDIUM,
     SMALL,
     add_scale,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
-from ._common import MEDIUM, TICKS, check_pair, new_figure, shortened
+from .common import MEDIUM, TICKS, check_pair, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from ..matchers import Match
+    from ..matching.matchers import Match
 
 BACKGROUNDS = ("faded", "photo", "none")
 

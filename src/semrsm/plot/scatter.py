@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._statistics import sample_of
-from ..compare import correlation
+from .._internal.statistics import sample_of
 from ..errors import InputError
-from ._common import (
+from ..matrices.comparison import correlation
+from .common import (
     BOUNDED,
     MEDIUM,
     SMALL,

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..features.result import concept_vectors
-from ..matchers import match
+from ..features.record import concept_vectors
+from ..matching.matchers import match
 from ..plot import plot_match, plot_rsms
 from .explorer import write_explorer
 
 if TYPE_CHECKING:
     from ..features import Features
-    from ..results import Results
+    from ..matrices.results import Results
 
 #: Larger grids make an overlay that nobody can read.
 MOST_PATCHES = 1024

@@ -243,7 +243,7 @@ def write_study_report(result: StudyResult, path: str | Path) -> Path:
     InputError
         If the suffix is not ``.html`` or the folder does not exist.
     """
-    from ..studies.translation import TranslationResult
+    from ..studies.translation_sensitivity import TranslationResult
 
     if isinstance(result, TranslationResult):
         return write_translation_report(result, path)
@@ -278,8 +278,8 @@ def shown_rows(result: StudyResult) -> tuple[Rows, Sequence[str]]:
         the two RSMs of one layer.
     columns : sequence of str
     """
-    from ..studies.layers import LayersResult
-    from ..studies.retrieval import BASELINES
+    from ..studies.layer_comparison import LayersResult
+    from ..studies.object_retrieval import BASELINES
 
     text = TEXTS[result.name]
     rows = list(result.table)
@@ -300,7 +300,7 @@ def shown_rows(result: StudyResult) -> tuple[Rows, Sequence[str]]:
 
 def _shown(result: StudyResult) -> dict[str, Any]:
     """Return the values of columns that are shown where there are several."""
-    from ..studies.retrieval import BASELINES
+    from ..studies.object_retrieval import BASELINES
 
     found = {}
     for column, value in TEXTS[result.name].shown.items():
@@ -310,7 +310,7 @@ def _shown(result: StudyResult) -> dict[str, Any]:
 
 
 def _table(result: StudyResult) -> Table:
-    from ..studies.retrieval import BASELINES
+    from ..studies.object_retrieval import BASELINES
 
     text = TEXTS[result.name]
     rows, columns = shown_rows(result)

@@ -11,7 +11,7 @@ from .explorer import Start, middle_layer, write_explorer
 from .page import Figure, Section, Table
 
 if TYPE_CHECKING:
-    from ..studies.translation import TranslationResult
+    from ..studies.translation_sensitivity import TranslationResult
 
 
 def write_translation_report(result: TranslationResult, path: str | Path) -> Path:

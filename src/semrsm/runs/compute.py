@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import engine
-from .._workers import one_blas_thread
-from ..assignment import NotFiniteError, relative_gap
+from .._internal.units import format_bytes
+from .._internal.workers import one_blas_thread
+from ..engine import threads as engine
+from ..engine.plan import Plan
+from ..engine.tiling import tile_side
 from ..errors import InputError
-from ..matchers import Matcher, overflow_error
-from ..plan import Plan, format_bytes
+from ..matching.assignment import NotFiniteError, relative_gap
+from ..matching.matchers import Matcher, overflow_error
 from ..tokens import PIECE, Tokens
 from .folder import DamagedTileError, GramFolder, Side, check_content
-from .tiling import tile_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,9 +22,9 @@ from concurrent.futures import (
 from functools import lru_cache
 from typing import Any
 
-from .._device import check_device
+from ..engine.device import check_device
 from ..errors import InputError, SemrsmError
-from ..matchers import Matcher
+from ..matching.matchers import Matcher
 from ..tokens import Tokens
 from .compute import Work
 from .folder import GramFolder

@@ -33,9 +33,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.tiling import Tiling
 from ..errors import InputError, SemrsmError, require
 from ..tokens import DIGEST, Measured, Tokens
-from .tiling import Tiling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

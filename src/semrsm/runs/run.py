@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from .._device import check_device, check_on_gpu, device_kind
+from .._internal.units import format_bytes, memory_budget
+from .._internal.workers import worker_count
 from .._version import __version__
-from .._workers import worker_count
+from ..engine.device import check_device, check_on_gpu, device_kind
+from ..engine.tiling import Tiling
 from ..errors import InputError, SemrsmError, did_you_mean, require
-from ..matchers import MATCHERS, Matcher, check_comparable, resolve_matcher
-from ..plan import format_bytes, memory_budget
-from ..results import file_names
+from ..matching.matchers import MATCHERS, Matcher, check_comparable, resolve_matcher
+from ..matrices.results import file_names
 from ..tokens import Tokens, image_ids
 from .compute import Work, choose_side, sides_of
 from .executors import check_executor, fill_on, open_work
@@ -39,7 +40,6 @@ from .folder import (
 from .folder import FORMAT as GRAM_FORMAT
 from .sources import source_of
 from .stored import StoredGram
-from .tiling import Tiling
 
 FORMAT = "semrsm.run/1"
 

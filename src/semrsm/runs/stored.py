@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.units import format_bytes, memory_budget
 from ..errors import InputError
-from ..gram import Gram
 from ..kernels import Kernel, resolve_kernel
-from ..plan import format_bytes, memory_budget
-from ..rsm import RSM
+from ..matrices.gram import Gram
+from ..matrices.rsm import RSM
 from .folder import UPPER_BOUND, VALUE, GramFolder
 
 if TYPE_CHECKING:

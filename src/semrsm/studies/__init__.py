@@ -1,12 +1,12 @@
 """The experiments of the paper, each a function that returns a table, figures and its protocol."""
 
-from .approximation import ApproximationResult, approximation
-from .class_agreement import ClassAgreementResult, class_agreement
-from .layers import LayersResult, layers
-from .locations import LocationMap, LocationsResult, location_map, locations
+from .agreement import ClassAgreementResult, class_agreement
+from .approximation_quality import ApproximationResult, approximation
+from .layer_comparison import LayersResult, layers
+from .location_maps import LocationMap, LocationsResult, location_map, locations
+from .object_retrieval import RetrievalResult, retrieval
 from .result import StudyResult
-from .retrieval import RetrievalResult, retrieval
-from .translation import TranslationResult, translation
+from .translation_sensitivity import TranslationResult, translation
 
 __all__ = [
     "ApproximationResult",

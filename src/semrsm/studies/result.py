@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._outputs import new_folder, write_figures, write_json, write_table
+from .._internal.outputs import new_folder, write_figures, write_json, write_table
 from ..errors import InputError
-from ..results import file_names
+from ..matrices.results import file_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

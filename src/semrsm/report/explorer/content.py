@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._statistics import auc
-from ...compare import CentredKernel
+from ..._internal.statistics import auc
+from ...matrices.comparison import CentredKernel
 from ...plot import overlay
-from ...plot._common import BOUNDED, matcher_words
+from ...plot.common import BOUNDED, matcher_words
 from ..page import Table
 from .orders import clustered_order, sorted_order
 from .pack import as_base64, pack_excess, pack_matrix

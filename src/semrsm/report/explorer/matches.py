@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...features.result import concept_vectors
-from ...gram import Gram
-from ...matchers import match
+from ...features.record import concept_vectors
+from ...matching.matchers import match
+from ...matrices.gram import Gram
 from ...plot.overlay import strongest_apart
 from .pack import as_base64, pack_signed
 

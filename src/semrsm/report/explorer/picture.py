@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...rsm import RSM
+    from ...matrices.rsm import RSM
 
 #: Dark to light: eleven colours of the map "viridis", between which is interpolated.
 COLOURS = (

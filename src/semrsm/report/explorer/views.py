@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from ...gram import Gram
 from ...kernels import RBF, Cosine, Kernel, Laplacian, Linear, RationalQuadratic, resolve_kernel
-from ...results import Results
-from ...rsm import RSM
+from ...matrices.gram import Gram
+from ...matrices.results import Results
+from ...matrices.rsm import RSM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

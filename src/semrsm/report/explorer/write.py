@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._files import replacing
-from ..._outputs import check_new_folder, new_folder
+from ..._internal.files import replacing
+from ..._internal.outputs import check_new_folder, new_folder
 from ..._version import __version__
 from ...errors import InputError, did_you_mean
 from ..page import STYLE, Section, paragraphs_html, provenance_html, section_html
@@ -28,10 +28,10 @@ from .views import Views, views_of
 
 if TYPE_CHECKING:
     from ...features import Features
-    from ...gram import Gram
     from ...kernels import Kernel
-    from ...results import Results
-    from ...rsm import RSM
+    from ...matrices.gram import Gram
+    from ...matrices.results import Results
+    from ...matrices.rsm import RSM
     from ...runs import Run, StoredGram
 
 #: Photographs inside a page in a folder; more lie beside it.

@@ -1,0 +1,394 @@
+"""Approximation: what cheaper matchings reach, and what they cost beside exact ones.
+
+The quality of a matcher is its matched similarity divided by the optimal one of the same pair. Its
+cost is the time of one pair on one thread, from the features to the value.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from .._internal.outputs import versions
+from ..api import gram
+from ..errors import InputError, did_you_mean
+from ..features import Features
+from ..matching.matchers import BatchOptimal, Greedy, Matcher, NoMatch, Optimal, TopKGreedy
+from ..matrices.gram import Gram
+from ..tokens import Tokens
+from .choices import Progress, chosen_features, chosen_matchers, model_of, vectors_of, whole_number
+from .peers import PEERS, installed, time_peer
+from .result import StudyResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+#: None, the approximations of the paper with its windows, and the exact matching.
+MATCHERS: tuple[Matcher, ...] = (
+    NoMatch(),
+    Greedy(),
+    TopKGreedy(k=64),
+    TopKGreedy(k=256),
+    BatchOptimal(window=128),
+    BatchOptimal(window=256),
+    BatchOptimal(window=512),
+    BatchOptimal(window=1024),
+    Optimal(),
+)
+
+#: Concept vectors of the smooth fields: grids of 7, 14, 28, 32, 48 and 64 squared.
+SIZES = (49, 196, 784, 1024, 2304, 4096)
+
+SMOOTH = "smooth random fields"
+
+#: Concept vectors of all fields of one S together: many images where they are small, so that what
+#: one call costs whatever its size does not count.
+_FIELD_VECTORS = 12288
+
+#: Seconds below which a measurement is repeated however often: that costs nothing, and the first
+#: calls of a process are slow.
+_SHORT = 0.1
+
+
+@dataclass(frozen=True)
+class ApproximationResult(StudyResult):
+    """The outcome of :func:`approximation`, with what the figures were drawn from.
+
+    Attributes
+    ----------
+    qualities : mapping of (str, str) to ndarray of float64, shape (P,)
+        By layer and matcher: quality of each pair whose optimal similarity is positive.
+    """
+
+    qualities: Mapping[tuple[str, str], NDArray[np.float64]] = field(repr=False)
+
+
+def approximation(
+    features: Features | None = None,
+    *,
+    layers: str | Sequence[str] | None = None,
+    matchers: Sequence[str | Matcher] = MATCHERS,
+    images: int = 24,
+    sizes: Sequence[int] = SIZES,
+    channels: int = 256,
+    peers: Sequence[str] = tuple(PEERS),
+    peer_pairs: int = 2,
+    rounds: int = 3,
+    limit: float = 60.0,
+    seed: int = 0,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+) -> ApproximationResult:
+    """Measure quality and cost of approximate matchers, and the cost of other exact solvers.
+
+    Parameters
+    ----------
+    features : Features, optional
+        Of at least two images. Without them, smooth random fields only.
+    layers : str or sequence of str, optional
+        Some of the layers, as names or globs; all by default.
+    matchers : sequence of str or Matcher
+        What is measured; the exact matcher joins them where it is not among them.
+    images : int, default 24
+        How many images of the features are taken, evenly spread; all where there are fewer. Of
+        fields, as many at most, and fewer of large S.
+    sizes : sequence of int
+        Numbers of concept vectors S for which smooth random fields are made as well, squares; none
+        where empty.
+    channels : int, default 256
+        Channels C of the fields.
+    peers : sequence of str
+        Solvers of other packages, exact up to rounding: some of ``"scipy"``, ``"lapjv"``,
+        ``"lapx"``, ``"ortools"``. Those that are not installed are left out, and the protocol says
+        so.
+    peer_pairs : int, default 2
+        Pairs that peers are timed on.
+    rounds : int, default 3
+        How often each measurement is made; the shortest time counts. Those of a few milliseconds
+        are made more often.
+    limit : float, default 60
+        Seconds for one measurement of a matcher or a peer: it is not repeated beyond that, and a
+        peer that needs longer is stopped, and no longer asked for larger S.
+    seed : int
+        Of the fields.
+    memory : int or str, optional
+        As for :func:`semrsm.gram`.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in measurements.
+
+    Returns
+    -------
+    ApproximationResult
+        The table has a row per layer × solver × matcher. Quality, over all pairs i < j: median, the
+        value that 5 % of the pairs stay below, mean and smallest. Cost: milliseconds per pair on
+        one thread, the product of the concept vectors included. A field's row has the model
+        ``"smooth random fields"`` and the layer ``"S=…"``. Rows of peers have the matcher
+        ``"optimal"`` and the quality of what they returned, on the pairs they were timed on.
+
+    Raises
+    ------
+    InputError
+        If an argument is not what it must be; nothing has been measured then.
+
+    Notes
+    -----
+    All kernels see V, so that the quality of the cosine is that of V: the norms cancel. Quality
+    means little where the optimal similarity is not positive; such pairs are counted in
+    ``undefined`` and left out. Times of the package's own matchers are those of a whole Gram on one
+    thread, divided by its pairs; those of peers are of one pair after the other, the product and
+    the solver together.
+
+    Smooth fields are random normal values on a grid four times coarser, interpolated linearly, plus
+    a tenth of noise: neighbours are alike, as in features. They are there for the time at any S;
+    what matters to quality, how images of the world resemble one another, they do not have.
+
+    Examples
+    --------
+    >>> study = approximation(sizes=[16], matchers=["greedy"], peers=[], rounds=1)
+    >>> [(row["vectors"], row["matcher"]) for row in study.table]
+    [(16, 'greedy'), (16, 'optimal')]
+    """
+    by_matcher = chosen_matchers(matchers)
+    exact = next((n for n, m in by_matcher.items() if isinstance(m, Optimal)), None)
+    if exact is None:
+        exact = "optimal"
+        by_matcher[exact] = Optimal()
+    wanted = _checked_peers(peers)
+    count = whole_number(images, "images", 2)
+    rounds, pairs = whole_number(rounds, "rounds"), whole_number(peer_pairs, "peer_pairs")
+    channels = whole_number(channels, "channels")
+    seed = whole_number(seed, "seed", 0)
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
+        raise InputError(f"limit: expected seconds > 0; got {limit!r}")
+    fields = {
+        side: max(pairs + 1, min(count, _FIELD_VECTORS // side**2))
+        for side in dict.fromkeys(_side(size) for size in sizes)
+    }
+    if features is None and not fields:
+        raise InputError("features: expected some, or sizes of fields; got neither")
+    sources: list[_Source] = []
+    chosen: list[int] = []
+    if features is not None:
+        features = chosen_features(features, layers, fewest=2)
+        available = len(features.ids)
+        chosen = [i * available // count for i in range(count)] if available > count else []
+        chosen = chosen or list(range(available))
+        sources = [
+            _Source(model_of(features), layer, vectors_of(array), partial(_taken, array, chosen))
+            for layer, array in features.items()
+        ]
+    elif layers is not None:
+        raise InputError("layers: expected None, since there are no features")
+    sources += [
+        _Source(SMOOTH, f"S={side**2}", side**2, partial(_fields, n, side, channels, seed))
+        for side, n in fields.items()
+    ]
+    versions_of_peers = {name: installed(name) for name in wanted}
+    present = [name for name in wanted if versions_of_peers[name] is not None]
+
+    total = len(sources) * (len(by_matcher) + len(present))
+    rows: list[dict[str, Any]] = []
+    qualities: dict[tuple[str, str], NDArray[np.float64]] = {}
+    left_out: list[str] = [f"{name}: not installed" for name in wanted if name not in present]
+    stopped: dict[str, int] = {}
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    # Small ones first, so that a peer that is too slow is found out where that costs least.
+    for source in sorted(sources, key=lambda s: s.vectors):
+        tokens = source.read()
+        measured: dict[str, tuple[Gram, float]] = {}
+        for name, matcher in by_matcher.items():
+            measured[name] = _timed_gram(tokens, matcher, rounds, limit, memory)
+            step()
+        optimum = measured[exact][0].values
+        upper = np.triu_indices(len(optimum), k=1)
+        for name, (found, seconds) in measured.items():
+            quality, undefined = _quality(found.values[upper], optimum[upper])
+            qualities[source.layer, name] = quality
+            rows.append(source.row(tokens, "semrsm", name, quality, undefined, seconds))
+        left, right = (np.ascontiguousarray(side[:pairs]) for side in upper)
+        for peer in present:
+            if stopped.get(peer, source.vectors + 1) <= source.vectors:
+                left_out.append(f"{peer}: not tried at {source.layer}, S = {source.vectors}")
+            else:
+                timing = time_peer(
+                    peer,
+                    tokens[left].astype(np.float32),
+                    tokens[right].astype(np.float32),
+                    rounds=rounds,
+                    limit=limit,
+                )
+                if timing.failure:
+                    stopped[peer] = source.vectors
+                    left_out.append(f"{peer}: {timing.failure} at S = {source.vectors}")
+                else:
+                    quality, undefined = _quality(timing.values, optimum[left, right])
+                    rows.append(
+                        source.row(tokens, peer, "optimal", quality, undefined, timing.seconds)
+                    )
+            step()
+    order = {source.layer: n for n, source in enumerate(sources)}
+    rows.sort(key=lambda row: order[row["layer"]])
+    figures: dict[str, Callable[[], Figure]] = {
+        "quality": partial(_draw_quality, rows),
+        "runtime": partial(_draw_runtime, rows),
+    }
+    return ApproximationResult(
+        name="approximation",
+        table=tuple(rows),
+        figures=figures,
+        protocol={
+            "study": "approximation",
+            "features": None if features is None else dict(features.provenance),
+            "images": [] if features is None else [features.ids[i] for i in chosen],
+            "layers": [] if features is None else list(features),
+            "fields": {
+                "images": {f"S={side**2}": n for side, n in fields.items()},
+                "channels": channels,
+                "seed": seed,
+            },
+            "matchers": {name: repr(matcher) for name, matcher in by_matcher.items()},
+            "quality": "matched inner product / optimal matched inner product, over pairs i < j "
+            "with a positive optimum",
+            "threads": 1,
+            "rounds": rounds,
+            "limit_seconds": limit,
+            "time": "shortest round, per pair, from features to value",
+            "peer_pairs": pairs,
+            "peers": {name: version for name, version in versions_of_peers.items() if version},
+            "left_out": left_out,
+            "versions": versions(),
+        },
+        qualities=qualities,
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Images of one S: a layer of the features, or fields."""
+
+    model: str
+    layer: str
+    vectors: int
+    read: Callable[[], NDArray[Any]]
+
+    def row(
+        self,
+        tokens: NDArray[Any],
+        solver: str,
+        matcher: str,
+        quality: NDArray[np.float64],
+        undefined: int,
+        seconds: float,
+    ) -> dict[str, Any]:
+        some = quality if len(quality) else np.array([np.nan])
+        return {
+            "model": self.model,
+            "layer": self.layer,
+            "vectors": self.vectors,
+            "channels": tokens.shape[2],
+            "solver": solver,
+            "matcher": matcher,
+            "pairs": len(quality),
+            "undefined": undefined,
+            "quality_median": float(np.median(some)),
+            "quality_5_percent": float(np.quantile(some, 0.05)),
+            "quality_mean": float(some.mean()),
+            "quality_min": float(some.min()),
+            "milliseconds": seconds * 1e3,
+        }
+
+
+def _taken(array: NDArray[Any], chosen: Sequence[int]) -> NDArray[Any]:
+    """Return some images as (N, S, C), contiguous, in the dtype that is computed in."""
+    tokens = Tokens(np.stack([array[i] for i in chosen]), "features")
+    block = tokens.block(0, tokens.count)
+    return block.vectors.reshape(tokens.count, -1, tokens.channels)
+
+
+def _fields(count: int, side: int, channels: int, seed: int) -> NDArray[np.float32]:
+    """Return random fields that vary smoothly over a grid, shape (N, side², C)."""
+    rng = np.random.default_rng([seed, side])
+    coarse = max(2, -(-side // 4))
+    fields = rng.normal(size=(count, coarse, coarse, channels))
+    at = np.linspace(0, coarse - 1, side)
+    low = np.minimum(at.astype(np.int64), coarse - 2)
+    part = at - low
+    for axis in (1, 2):
+        shape = [1, 1, 1, 1]
+        shape[axis] = side
+        share = part.reshape(shape)
+        before, after = (np.take(fields, low + one, axis=axis) for one in (0, 1))
+        fields = before * (1 - share) + after * share
+    fields += 0.1 * rng.normal(size=fields.shape)
+    return fields.reshape(count, side * side, channels).astype(np.float32)
+
+
+def _timed_gram(
+    tokens: NDArray[Any], matcher: Matcher, rounds: int, limit: float, memory: int | str | None
+) -> tuple[Gram, float]:
+    """Return the Gram and the seconds per matched pair of the fastest of a few runs."""
+    best, spent = np.inf, 0.0
+    done = 0
+    while done == 0 or ((spent < _SHORT or done < rounds) and spent * (done + 1) / done <= limit):
+        start = time.perf_counter()
+        found = gram(tokens, matcher=matcher, workers=1, memory=memory)
+        seconds = time.perf_counter() - start
+        spent += seconds
+        done += 1
+        best = min(best, seconds)
+    count = len(tokens)
+    # Matchers that may not match an image with itself by the identity solve that pair too.
+    own = 0 if matcher.identity_on_self else count
+    return found, best / (count * (count - 1) // 2 + own)
+
+
+def _quality(
+    values: NDArray[np.float64], optimum: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], int]:
+    """Return value ÷ optimum where the optimum is positive, and how often it is not."""
+    defined = optimum > 0
+    return values[defined] / optimum[defined], int(np.count_nonzero(~defined))
+
+
+def _checked_peers(names: Sequence[str]) -> list[str]:
+    chosen = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    for name in chosen:
+        if name not in PEERS:
+            raise InputError(
+                f"peers: expected some of {', '.join(PEERS)}; got {name!r}."
+                f"{did_you_mean(str(name), PEERS)}"
+            )
+    return chosen
+
+
+def _side(size: Any) -> int:
+    side = int(np.sqrt(whole_number(size, "sizes", 4)))
+    if side * side != size:
+        raise InputError(f"sizes: expected squares, such as 49 or 4096; got {size!r}")
+    return side
+
+
+def _draw_quality(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    from ..plot import plot_quality
+
+    return plot_quality(rows)
+
+
+def _draw_runtime(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    from ..plot import plot_runtime
+
+    ax = plot_runtime(rows)
+    return cast("Figure", ax.figure)

@@ -1,0 +1,287 @@
+"""Translation sensitivity: does an RSM know a photograph again that has moved.
+
+Overlapping crops of each photograph go through the network. A spatio-semantic RSM compares location
+with location and loses the shifted crop; a semantic RSM matches concept vectors and keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._internal.outputs import versions
+from .._internal.statistics import auc, separation
+from ..api import gram
+from ..datasets.crops import ShiftedCrops
+from ..errors import InputError
+from ..features import Features, extract, load_model
+from ..features.preprocess import Preprocess
+from ..features.record import concept_vectors
+from ..kernels import Kernel
+from ..matching.matchers import Match, Matcher, match
+from ..matrices.gram import Gram
+from ..matrices.rsm import RSM
+from .choices import chosen_kernels, chosen_matchers, vectors_of
+from .result import StudyResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+SHIFTS = (0.0, 0.125, 0.25, 0.5)
+MATCHERS = ("none", "optimal")
+
+
+@dataclass(frozen=True)
+class TranslationResult(StudyResult):
+    """The outcome of :func:`translation`, with what the figures were drawn from.
+
+    Attributes
+    ----------
+    crops : ShiftedCrops
+        The images.
+    features : Features
+        The network's response.
+    grams : mapping of (str, str) to Gram
+        By layer and matcher.
+    """
+
+    crops: ShiftedCrops = field(repr=False)
+    features: Features = field(repr=False)
+    grams: dict[tuple[str, str], Gram] = field(repr=False)
+
+
+def translation(
+    photos: Sequence[tuple[str, Image]],
+    model: Any = "efficientnet-lite0",
+    *,
+    layers: str | Sequence[str] | None = None,
+    shifts: Sequence[float] = SHIFTS,
+    kernels: Sequence[str | Kernel] = ("cosine", "rbf"),
+    matchers: Sequence[str | Matcher] = MATCHERS,
+    batch_size: int = 16,
+    device: str | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: Any = None,
+) -> TranslationResult:
+    """Compare how spatio-semantic and semantic RSMs see the same photographs moved.
+
+    Parameters
+    ----------
+    photos : sequence of (str, PIL.Image.Image)
+        Names and photographs, at least two.
+    model : str, Model or torch.nn.Module, default "efficientnet-lite0"
+        As for :func:`semrsm.extract`.
+    layers : str or sequence of str, optional
+        Layers of the model; its recommended ones by default.
+    shifts : sequence of float
+        Shifts of the crops in units of their side, 0 among them.
+    kernels, matchers : sequence of str or objects
+        What is compared; the first kernel is the one of the figures.
+    batch_size, device
+        As for :func:`semrsm.extract`.
+    workers, memory
+        Threads and memory of the matching, as for :func:`semrsm.gram`.
+    progress : callable, optional
+        Called as ``progress(done, total)`` during extraction.
+
+    Returns
+    -------
+    TranslationResult
+        The table has a row per layer × kernel × matcher × shift: medians of the similarity of the
+        photograph with itself moved by that shift and with other photographs (at any shift), the
+        area under the ROC curve (the probability that the former is larger, ties counted half),
+        and the separation: the difference of the means in units of the pooled standard deviation.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two photographs, or an argument is not known.
+    """
+    if len(photos) < 2:
+        raise InputError(f"photos: expected at least two photographs; got {len(photos)}")
+    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    if 0.0 not in shifts:
+        raise InputError(f"shifts: expected 0, the crop others are compared with; got {shifts}")
+    loaded = load_model(model) if isinstance(model, str) else model
+    chosen = layers if layers is not None else getattr(loaded, "layers", None)
+    if chosen is None:
+        raise InputError("layers: expected names of layers, since the model recommends none")
+    # The network is to see the whole crop, and nothing of what lies around it.
+    preprocess = getattr(loaded, "preprocess", None)
+    side = 224
+    if isinstance(preprocess, Preprocess):
+        side = max(preprocess.height_and_width)
+        preprocess = replace(preprocess, resize=preprocess.size, fit="crop")
+    crops = ShiftedCrops(photos, shifts, size=side)
+    features = extract(
+        loaded,
+        crops,
+        layers=chosen,
+        batch_size=batch_size,
+        device=device,
+        preprocess=preprocess,
+        progress=progress,
+    )
+    grams = {
+        (layer, matcher): gram(
+            features[layer], matcher=chosen, ids=features.ids, workers=workers, memory=memory
+        )
+        for layer in features
+        for matcher, chosen in by_matcher.items()
+    }
+    groups, offsets = np.array(crops.groups), np.array(crops.crop_shifts)
+    rows: list[dict[str, Any]] = []
+    for (layer, matcher), found in grams.items():
+        for kernel, seen_through in by_kernel.items():
+            values = found.rsm(seen_through).values
+            for shift in sorted(set(crops.crop_shifts))[1:]:
+                same, different = pairs_by_shift(values, groups, offsets, shift)
+                rows.append(
+                    {
+                        "model": features.provenance.get("model", ""),
+                        "layer": layer,
+                        "vectors": vectors_of(features[layer]),
+                        "kernel": kernel,
+                        "matcher": matcher,
+                        "shift": shift,
+                        "same_median": float(np.median(same)),
+                        "different_median": float(np.median(different)),
+                        "auc": auc(same, different),
+                        "separation": separation(same, different),
+                        "largest_gap": found.largest_gap,
+                    }
+                )
+    shown = next(iter(by_kernel.values()))
+    rsms = {key: found.rsm(shown) for key, found in grams.items()}
+    layer = _middle_layer(features)
+    figures = {
+        "rsms": partial(_draw_rsms, rsms, list(features), list(by_matcher), crops),
+        "distributions": partial(
+            _draw_distributions, rsms, list(features), list(by_matcher), crops
+        ),
+        "match": partial(_draw_match, crops, features, layer),
+    }
+    return TranslationResult(
+        name="translation",
+        table=tuple(rows),
+        figures=figures,
+        protocol={
+            "study": "translation",
+            "features": dict(features.provenance),
+            "photographs": [name for name, _ in photos],
+            "shifts": list(shifts),
+            "crop": "square, as large as fits with the largest shift, moved along the longer side",
+            "different_pairs": "crops of two different photographs, at any shifts",
+            "kernels": list(by_kernel),
+            "matchers": list(by_matcher),
+            "versions": versions(),
+        },
+        crops=crops,
+        features=features,
+        grams=grams,
+    )
+
+
+def pairs_by_shift(
+    values: NDArray[np.float64],
+    groups: NDArray[Any],
+    shifts: NDArray[np.float64],
+    shift: float | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Split the pairs i < j into the same photograph moved, and different photographs.
+
+    Parameters
+    ----------
+    values : ndarray, shape (N, N)
+        An RSM.
+    groups : ndarray, shape (N,)
+        The photograph of each crop.
+    shifts : ndarray, shape (N,)
+        The shift of each crop.
+    shift : float, optional
+        Take same-photograph pairs only where the two crops are this far apart; all by default.
+
+    Returns
+    -------
+    same, different : ndarray of float64
+    """
+    left, right = np.triu_indices(len(values), k=1)
+    same = groups[left] == groups[right]
+    chosen = same
+    if shift is not None:
+        chosen = same & np.isclose(np.abs(shifts[left] - shifts[right]), shift)
+    return values[left[chosen], right[chosen]], values[left[~same], right[~same]]
+
+
+def _middle_layer(features: Features) -> str:
+    """Choose the layer for the match overlay: patches that are small, and not too many to see."""
+    sizes = {layer: vectors_of(features[layer]) for layer in features}
+    return min(sizes, key=lambda layer: abs(np.log(sizes[layer] / 196)))
+
+
+def _draw_rsms(
+    rsms: dict[tuple[str, str], RSM],
+    layers: list[str],
+    matchers: Sequence[str],
+    crops: ShiftedCrops,
+) -> Figure:
+    from ..plot import plot_rsms
+
+    return plot_rsms(
+        {layer: [rsms[layer, matcher] for matcher in matchers] for layer in layers},
+        groups=crops.groups,
+    )
+
+
+def _draw_distributions(
+    rsms: dict[tuple[str, str], RSM],
+    layers: list[str],
+    matchers: Sequence[str],
+    crops: ShiftedCrops,
+) -> Figure:
+    from ..plot import plot_distributions
+
+    groups, shifts = np.array(crops.groups), np.array(crops.crop_shifts)
+    kernel = next(iter(rsms.values())).kernel
+    panels: dict[Any, Any] = {
+        (layer, matcher): pairs_by_shift(rsms[layer, matcher].values, groups, shifts)
+        for layer in layers
+        for matcher in matchers
+    }
+    return plot_distributions(panels, kernel=kernel)
+
+
+def _draw_match(crops: ShiftedCrops, features: Features, layer: str) -> Any:
+    from ..plot import plot_match
+
+    found, left, right, grid = example_match(crops, features, layer)
+    names = (crops.ids[left], crops.ids[right])
+    ax = plot_match(crops[left], crops[right], found, grid, grid, names=names)
+    return ax.figure
+
+
+def example_match(
+    crops: ShiftedCrops, features: Features, layer: str
+) -> tuple[Match, int, int, tuple[int, int]]:
+    """Match the first photograph's first crop with its second largest shift at one layer.
+
+    Returns
+    -------
+    match : Match
+    left, right : int
+        The crops' indices.
+    grid : (int, int)
+        Height and width of the grid of concept vectors.
+    """
+    shifts = sorted(set(crops.crop_shifts))
+    left = 0
+    right = list(crops.crop_shifts).index(shifts[-2] if len(shifts) > 2 else shifts[-1])
+    a, b = (concept_vectors(features[layer][i]) for i in (left, right))
+    return match(a, b), left, right, features.grids.get(layer, (1, len(a)))
