@@ -1,7 +1,9 @@
 """An index: what it keeps, on disk and in memory."""
 
+import os
 import shutil
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +78,25 @@ def test_a_save_that_fails_leaves_nothing_and_keeps_what_was_there(tmp_path, mon
     with pytest.raises(OSError, match="no space"):
         semrsm.Index(images(5)).save(tmp_path / "other.zarr")
     monkeypatch.undo()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["gallery.zarr"]
+    assert len(semrsm.Index.load(path)) == 3
+
+
+@pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()])
+def test_a_save_that_ends_at_its_last_step_keeps_what_was_there(tmp_path, monkeypatch, error):
+    pytest.importorskip("zarr", reason="indices on disk need zarr")
+    path = semrsm.Index(images(3)).save(tmp_path / "gallery.zarr")
+    rename = os.rename
+
+    def fail(source, target):
+        if Path(target) == path and Path(source).name.startswith(".gallery.zarr-"):
+            raise error
+        rename(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", fail)
+        with pytest.raises(type(error)):
+            semrsm.Index(images(5)).save(path, overwrite=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["gallery.zarr"]
     assert len(semrsm.Index.load(path)) == 3
 

@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.outputs import (
-    check_new_folder,
-    new_folder,
-    versions,
-    write_figures,
-    write_json,
-    write_table,
-)
+from .._internal.provenance import versions
+from .._internal.storage.folders import check_new_folder, new_folder
+from .._internal.tables import write_figures, write_json, write_table
 from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..errors import InputError, require

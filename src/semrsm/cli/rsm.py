@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .._internal.outputs import check_new_folder, write_figures
+from .._internal.storage.folders import check_new_folder
+from .._internal.tables import write_figures
 from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..api import gram

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._internal.outputs import check_new_folder
 from .._internal.statistics import check_bootstrap
+from .._internal.storage.folders import check_new_folder
 from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..errors import InputError

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.files import replacing
+from .._internal.storage.files import replacing
 from ..errors import InputError, did_you_mean, require
 from ..tokens import image_ids
 

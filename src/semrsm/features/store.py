@@ -31,7 +31,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .._internal.files import replacing
+from .._internal.storage.files import replacing
 from ..errors import InputError, require
 from ..tokens import Tokens, fingerprint
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.files import load_archive, save_archive
 from ..kernels import Kernel, resolve_kernel
 from ..matching.assignment import relative_gap
+from .archive import load_archive, save_archive
 from .rsm import RSM
 
 if TYPE_CHECKING:

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.outputs import new_folder, versions, write_json, write_table
+from .._internal.provenance import versions
+from .._internal.storage.folders import new_folder
+from .._internal.tables import write_json, write_table
 from ..errors import InputError
 from .gram import Gram
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.files import load_archive, save_archive
 from ..errors import InputError, did_you_mean, require
+from .archive import load_archive, save_archive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

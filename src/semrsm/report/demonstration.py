@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .._internal.outputs import check_new_folder
+from .._internal.storage.folders import check_new_folder
 from ..datasets.samples import sample_photos
 from ..studies.translation_sensitivity import TranslationResult, translation
 

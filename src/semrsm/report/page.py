@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .._internal.files import replacing
+from .._internal.storage.files import replacing
 from .._version import __version__
 from ..errors import InputError, require
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.arrays import is_array_in_memory
+from .._internal.storage.folders import folder_aside, put_in_place
 from ..errors import InputError, require
 from ..tokens import PIECE, FlatImages, Measured, Tokens, image_ids
 
@@ -166,8 +165,7 @@ class Index:
             if not overwrite:
                 raise InputError(f"path: {str(target)!r} exists (allow overwriting to replace it)")
             Index.load(target)  # nothing else is ever deleted
-        aside = Path(tempfile.mkdtemp(dir=target.resolve().parent, prefix=f".{target.name}-"))
-        try:
+        with folder_aside(target) as aside:
             tokens = self.tokens
             group = zarr.create_group(aside, zarr_format=3)
             rows = max(1, PIECE // (tokens.channels * tokens.dtype.itemsize))
@@ -193,12 +191,7 @@ class Index:
                 "ids": list(self.ids),
                 "provenance": self.provenance,
             }
-            aside.chmod(0o755)
-            if target.exists():
-                shutil.rmtree(target)
-            aside.rename(target)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            put_in_place(aside, target)
         return target
 
     @classmethod

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.arrays import to_numpy
-from .._internal.outputs import versions
+from .._internal.provenance import versions
 from .._internal.statistics import (
     check_bootstrap,
     pair_correlations,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .._internal.outputs import versions
+from .._internal.provenance import versions
 from ..errors import InputError
 from ..features import Features
 from ..kernels import Kernel

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.outputs import versions
+from .._internal.provenance import versions
 from ..api import gram
 from ..errors import InputError, did_you_mean
 from ..features import Features

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.outputs import versions
+from .._internal.provenance import versions
 from .._internal.statistics import check_bootstrap, percentile_interval, resampled_counts
 from .._internal.workers import one_blas_thread
 from ..errors import InputError, did_you_mean

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._internal.outputs import new_folder, write_figures, write_json, write_table
+from .._internal.storage.folders import new_folder
+from .._internal.tables import write_figures, write_json, write_table
 from ..errors import InputError
 from ..matrices.results import file_names
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.outputs import versions
+from .._internal.provenance import versions
 from .._internal.statistics import auc, separation
 from ..api import gram
 from ..datasets.crops import ShiftedCrops

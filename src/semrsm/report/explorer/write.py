@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._internal.files import replacing
-from ..._internal.outputs import check_new_folder, new_folder
+from ..._internal.storage.files import replacing
+from ..._internal.storage.folders import check_new_folder, new_folder
 from ..._version import __version__
 from ...errors import InputError, did_you_mean
 from ..page import STYLE, Section, paragraphs_html, provenance_html, section_html

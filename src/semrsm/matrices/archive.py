@@ -1,59 +1,18 @@
-"""Result files: one ``.npz`` of plain arrays and one JSON text, written aside and renamed."""
+"""The file of a matrix: one ``.npz`` of plain arrays and one JSON text."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._internal.storage.files import replacing
 from ..errors import InputError
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
-
-    A failure or an interrupt inside the block leaves `path` as it was and no file behind.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file to be written; its folder must exist.
-
-    Yields
-    ------
-    Path
-        Where to write, with the same suffix as `path`.
-
-    Raises
-    ------
-    InputError
-        If the folder of `path` does not exist, or `path` is itself one.
-    """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(
-            f"path: expected a file in an existing folder; {str(target.parent)!r} is not one"
-        )
-    if target.is_dir():
-        raise InputError(f"path: expected a file; {str(path)!r} is a folder")
-    aside = target.parent / f".{target.stem}-{secrets.token_hex(8)}{target.suffix}"
-    # Not by tempfile, whose files are private: what is published follows the user's umask, which
-    # cannot be asked for without changing it for all threads.
-    os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
-        yield aside
-        os.replace(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def save_archive(
