@@ -182,7 +182,7 @@ KERNELS = [
 @pytest.mark.parametrize("rows", [None, 30])
 def test_stored_grams_through_every_kernel(kernel, matcher, rows, tmp_path, monkeypatch):
     pytest.importorskip("zarr", reason="runs on disk need zarr")
-    monkeypatch.setattr("semrsm.runs.compute.tile_side", lambda *_, **__: 16)
+    monkeypatch.setattr("semrsm.runs.plans.tile_side", lambda *_, **__: 16)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(41, 6, 5)).astype(np.float32)
     x[7] = x[3]  # duplicates: a distance of zero that no median counts
@@ -318,7 +318,7 @@ def test_pearson_knows_no_unit(scale):
 @pytest.fixture
 def stored(tmp_path, monkeypatch):
     pytest.importorskip("zarr", reason="runs on disk need zarr")
-    monkeypatch.setattr("semrsm.runs.compute.tile_side", lambda *_, **__: 16)
+    monkeypatch.setattr("semrsm.runs.plans.tile_side", lambda *_, **__: 16)
     x = np.random.default_rng(0).normal(size=(70, 4, 6)).astype(np.float32)
     return semrsm.gram(x, out=tmp_path / "run.zarr")
 
@@ -352,7 +352,7 @@ def test_any_part_is_that_of_the_whole_and_reads_no_more(kernel, stored, monkeyp
 
 
 def test_a_pass_reads_each_tile_once(stored, monkeypatch):
-    from semrsm.runs.folder import GramFolder
+    from semrsm.runs.gram_folder import GramFolder
 
     loads = []
     load = GramFolder._load

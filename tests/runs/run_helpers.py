@@ -64,7 +64,7 @@ import os, signal, sys, time
 import numpy as np
 import zarr
 from semrsm import matchers
-from semrsm.runs import compute_run, fill_share, folder
+from semrsm.runs import compute_run, fill_share
 
 def features(path):
     return {"x": zarr.open_array(path, mode="r")}

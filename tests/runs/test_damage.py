@@ -256,7 +256,7 @@ def test_other_options_and_versions_are_refused(x, tmp_path, monkeypatch):
     before = everything(run)
     with pytest.raises(InputError, match=r"the matcher was BatchOptimal\(window=2\), and is Batch"):
         compute_run({"x": x}, run, matchers=[TopKGreedy(k=2), BatchOptimal(window=3)])
-    monkeypatch.setattr("semrsm.runs.run.__version__", "99.1")
+    monkeypatch.setattr("semrsm.runs.manifest.__version__", "99.1")
     with pytest.raises(InputError, match=r"the version of semrsm was .*, and is 99\.1$"):
         compute_run({"x": x}, run, matchers=[TopKGreedy(k=2)])
     with pytest.raises(InputError, match=r"^run: "):

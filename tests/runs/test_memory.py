@@ -12,7 +12,8 @@ from semrsm.engine.tiling import Tiling, tile_side
 from semrsm.errors import InputError
 from semrsm.matching.matchers import Optimal
 from semrsm.runs import compute_run, open_run
-from semrsm.runs.compute import Work, choose_side
+from semrsm.runs.filling import Work
+from semrsm.runs.plans import choose_side
 from semrsm.tokens import Tokens
 
 KEY = ("x", "optimal")

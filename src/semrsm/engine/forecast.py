@@ -115,7 +115,7 @@ def forecast(
     disk = tiles = 0
     passes = 1.0
     if on_disk:
-        from ..runs.compute import choose_side
+        from ..runs.plans import choose_side
         from .tiling import Tiling
 
         side, peak = choose_side(rows, other, chosen, workers=threads, memory=budget)

@@ -214,10 +214,19 @@ def safe_name(name: str) -> str:
     return re.sub(r"^\.+", "-", re.sub(r"[^\w.+=-]+", "-", name)) or "-"
 
 
-def file_names(names: Sequence[str]) -> dict[str, str]:
-    """Return a distinct, safe file name for each of the distinct `names`."""
-    found: dict[str, str] = {}
+def file_names(names: Sequence[str], taken: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return a distinct, safe file name for each of the distinct `names`.
+
+    Parameters
+    ----------
+    names : sequence of str
+    taken : mapping of str to str, optional
+        Names that have a file already, and that keep it.
+    """
+    found = dict(taken or {})
     for name in names:
+        if name in found:
+            continue
         base = candidate = safe_name(name)
         n = 2
         while candidate in found.values():

@@ -26,8 +26,8 @@ from ..engine.device import check_device
 from ..errors import InputError, SemrsmError
 from ..matching.matchers import Matcher
 from ..tokens import Tokens
-from .compute import Work
-from .folder import GramFolder
+from .filling import Work
+from .gram_folder import GramFolder
 from .sources import open_source
 
 TileIndex = tuple[int, int]

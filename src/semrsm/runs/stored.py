@@ -14,7 +14,9 @@ from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
 from ..matrices.gram import Gram
 from ..matrices.rsm import RSM
-from .folder import UPPER_BOUND, VALUE, GramFolder
+from .gram_folder import GramFolder
+from .manifest import stored_label
+from .tiles import UPPER_BOUND, VALUE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +56,7 @@ class StoredGram:
         self.column_squared_norms: Array = folder.columns.squared_norms
         self.row_ids: tuple[str, ...] = folder.rows.ids
         self.column_ids: tuple[str, ...] = folder.columns.ids
-        self.matcher: str = manifest["matcher_name"]
+        self.matcher: str = stored_label(manifest)
         self.dtype = np.dtype(manifest["dtype"])
         self.is_symmetric = folder.tiling.is_symmetric
         self.block_side = folder.tiling.side

@@ -230,7 +230,7 @@ def test_a_run_on_disk_knows_its_device(auction, tmp_path, monkeypatch):
     import torch
 
     card = torch.device("cpu")
-    for place in ("semrsm.runs.run", "semrsm.runs.executors"):
+    for place in ("semrsm.runs.computing", "semrsm.runs.executors"):
         monkeypatch.setattr(f"{place}.check_device", lambda name: card if name else None)
     x = images(4)
     np.save(tmp_path / "x.npy", x)

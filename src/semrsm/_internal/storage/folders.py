@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -122,5 +123,7 @@ def put_unless_there(aside: Path, target: Path) -> None:
 
 def remove_unfinished(path: Path) -> None:
     """Delete the folders that an interrupted :func:`folder_aside` has left beside `path`."""
-    for left in path.parent.glob(f".{path.name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    ours = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{16,32}")  # not of a longer name
+    for left in path.parent.glob(".*"):
+        if ours.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)
