@@ -29,8 +29,8 @@ import semrsm
 from semrsm.engine.cuda import engine
 from semrsm.engine.plan import make_plan
 from semrsm.matching.assignment import relative_gap
-from semrsm.matching.matchers import Optimal
-from semrsm.tokens import Tokens
+from semrsm.matching.optimal import Optimal
+from semrsm.tokens import measure
 
 CASES = {49: (512, 1200), 196: (112, 400), 256: (256, 300), 1024: (256, 60)}  # S: C, images
 IMAGENET = 50_000
@@ -86,7 +86,7 @@ def on_gpu(x: np.ndarray, workers: int) -> tuple[np.ndarray, np.ndarray, engine.
     """Match all pairs on the card; return values, bounds and what it did."""
     import torch
 
-    tokens = Tokens(x, "x")
+    tokens = measure(x, "x")
     plan = make_plan(tokens, None, Optimal(), workers=workers, memory=1 << 40, results=2)
     values, bounds = np.zeros((len(x), len(x))), np.zeros((len(x), len(x)))
     stats = engine.Stats()
@@ -132,7 +132,7 @@ def peer(x: np.ndarray) -> float | None:
     return len(left) / seconds(work)
 
 
-def measure(x: np.ndarray, workers: int) -> Row:
+def time_one(x: np.ndarray, workers: int) -> Row:
     """Time one set of images, and compare with the exact solver."""
     pairs = len(x) * (len(x) - 1) // 2
     on_gpu(x[:8], workers)  # compiles
@@ -190,7 +190,7 @@ def main() -> None:
     print("".join(f"{name:>12}" for name in head))
     rows = []
     for name, x in cases.items():
-        row = measure(x, arguments.workers)
+        row = time_one(x, arguments.workers)
         rows.append(row)
         other = row.peer_pairs_per_second
         cells = [

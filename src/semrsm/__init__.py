@@ -10,13 +10,14 @@ from ._version import __version__
 from .api import gram, rsm
 from .engine.forecast import Forecast, forecast
 from .matching.assignment import Assignment, assign
-from .matching.matchers import Match, match
+from .matching.pair import Match, match
 from .matrices.comparison import Comparison, cka, rsa
 from .matrices.gram import Gram
 from .matrices.rsm import RSM
 from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
 from .retrieval.exact import TopK, topk
 from .retrieval.index import Index
+from .tokens import Tokens, measure
 
 if TYPE_CHECKING:
     from .features import Features, extract, load_features, load_model
@@ -34,6 +35,7 @@ __all__ = [
     "Match",
     "Run",
     "StoredGram",
+    "Tokens",
     "TopK",
     "__version__",
     "approximate_topk",
@@ -48,6 +50,7 @@ __all__ = [
     "load_model",
     "match",
     "matchers",
+    "measure",
     "merge_runs",
     "open_run",
     "recall",

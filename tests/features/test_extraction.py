@@ -24,7 +24,7 @@ class Small(nn.Module):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
-class Tokens(nn.Module):
+class measure(nn.Module):
     """Gives `count` tokens of three channels."""
 
     def __init__(self, count, prefix=None):
@@ -103,14 +103,14 @@ def test_globs():
 
 @pytest.mark.parametrize(("tokens", "dropped"), [(16, 0), (17, 1), (21, 5), (257, 1), (261, 5)])
 def test_prefix_tokens_are_inferred_from_a_square_grid(tokens, dropped):
-    found = semrsm.extract(Tokens(tokens), images(2), layers="body")
+    found = semrsm.extract(measure(tokens), images(2), layers="body")
     assert found["body"].shape == (2, tokens - dropped, 3)
     difference = found["body"][0, 0, 0] - images(2)[0].mean()
     assert difference == pytest.approx(dropped, abs=1e-5)
 
 
 def test_prefix_tokens_are_taken_from_the_network_or_the_caller():
-    network = Tokens(20, prefix=8)
+    network = measure(20, prefix=8)
     assert semrsm.extract(network, images(1), layers="body")["body"].shape == (1, 12, 3)
     for given, kept in ((3, 17), ("keep", 20), (0, 20)):
         found = semrsm.extract(network, images(1), layers="body", prefix_tokens=given)
@@ -253,15 +253,15 @@ NAN[3, 0, 0, 0] = np.nan
             "^layers: 'unused' exists, but the network does not run it",
         ),
         (
-            lambda: semrsm.extract(Tokens(23), images(), layers="body"),
+            lambda: semrsm.extract(measure(23), images(), layers="body"),
             "^prefix_tokens: layer 'body' has 23 tokens, which are no square grid after 0, 1, 5",
         ),
         (
-            lambda: semrsm.extract(Tokens(9), images(), layers="body", prefix_tokens=9),
+            lambda: semrsm.extract(measure(9), images(), layers="body", prefix_tokens=9),
             "^prefix_tokens: layer 'body' has 9 tokens; 9 cannot be dropped",
         ),
         (
-            lambda: semrsm.extract(Tokens(9), images(), layers="body", prefix_tokens="some"),
+            lambda: semrsm.extract(measure(9), images(), layers="body", prefix_tokens="some"),
             "^prefix_tokens: expected a number >= 0, 'auto' or 'keep'; got 'some'",
         ),
         (
@@ -481,9 +481,9 @@ def test_parts_that_work_on_pieces_of_images_are_refused():
 
 def test_grids_of_tokens_follow_the_proportions_of_the_input():
     wide = np.zeros((1, 3, 20, 40), np.float32)
-    found = semrsm.extract(Tokens(8), wide, layers="body", prefix_tokens=0)
+    found = semrsm.extract(measure(8), wide, layers="body", prefix_tokens=0)
     assert found.provenance["grids"] == {"body": (2, 4)}
-    found = semrsm.extract(Tokens(7), wide, layers="body", prefix_tokens=0)
+    found = semrsm.extract(measure(7), wide, layers="body", prefix_tokens=0)
     assert found.provenance["grids"] == {}
 
 

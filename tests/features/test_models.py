@@ -134,7 +134,7 @@ def test_token_grids():
         assert token_grid(tokens, 224, 224) is None
 
 
-class Tokens(torch.nn.Module):
+class measure(torch.nn.Module):
     """A class token and patches of 8 pixels; a pooled vector as its output."""
 
     def __init__(self):
@@ -160,7 +160,7 @@ def model(**changes):
     torch.manual_seed(0)
     values = {
         "name": "tokens",
-        "module": Tokens(),
+        "module": measure(),
         "preprocess": Preprocess((16, 24), (16, 24), (0,) * 3, (255,) * 3),
         "layers": ("patches", "block"),
         "prefix_tokens": 1,

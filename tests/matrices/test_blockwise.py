@@ -182,7 +182,7 @@ KERNELS = [
 @pytest.mark.parametrize("rows", [None, 30])
 def test_stored_grams_through_every_kernel(kernel, matcher, rows, tmp_path, monkeypatch):
     pytest.importorskip("zarr", reason="runs on disk need zarr")
-    monkeypatch.setattr("semrsm.runs.compute.tile_side", lambda *_, **__: 16)
+    monkeypatch.setattr("semrsm.engine.plan.tile_side", lambda *_, **__: 16)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(41, 6, 5)).astype(np.float32)
     x[7] = x[3]  # duplicates: a distance of zero that no median counts
@@ -318,7 +318,7 @@ def test_pearson_knows_no_unit(scale):
 @pytest.fixture
 def stored(tmp_path, monkeypatch):
     pytest.importorskip("zarr", reason="runs on disk need zarr")
-    monkeypatch.setattr("semrsm.runs.compute.tile_side", lambda *_, **__: 16)
+    monkeypatch.setattr("semrsm.engine.plan.tile_side", lambda *_, **__: 16)
     x = np.random.default_rng(0).normal(size=(70, 4, 6)).astype(np.float32)
     return semrsm.gram(x, out=tmp_path / "run.zarr")
 
@@ -366,11 +366,11 @@ def test_the_bandwidth_of_a_view_is_known_whatever_number_it_was(sigma, stored):
 
 
 def test_a_kernel_of_ones_own_on_disk(stored):
-    class Square:
+    class Square(kernels.Kernel):
         name = "square"
 
-        def view(self, gram):
-            return gram.values**2, None
+        def values(self, inner, row_squared, column_squared, dtype):
+            return inner**2
 
     found = stored.rsm(Square())
     assert (found.kernel, found.sigma) == ("square", None)

@@ -205,6 +205,7 @@ KERNELS = {
     "rbf": kernels.RBF(sigma=4.0),
     "laplacian": kernels.Laplacian(sigma=4.0),
     "rational-quadratic": kernels.RationalQuadratic(sigma=4.0),
+    "odd polynomial": kernels.Polynomial(3, 1.0, sigma=4.0),
 }
 
 
@@ -217,10 +218,13 @@ def images(count, size=6, channels=5, seed=0, dtype=np.float32):
 def test_the_result_is_that_of_solving_everything(kernel, k):
     queries, gallery = images(7, seed=1), images(40)
     found = semrsm.topk(queries, gallery, k, kernel=KERNELS[kernel])
-    order, scores = brute_force(queries, gallery, kernel, k)
+    ranks_by = "linear" if kernel == "odd polynomial" else kernel
+    order, scores = brute_force(queries, gallery, ranks_by, k)
     np.testing.assert_array_equal(found.indices, order)
     if kernel in ("linear", "cosine"):
         np.testing.assert_allclose(found.values, scores, rtol=1e-12)
+    elif kernel == "odd polynomial":
+        np.testing.assert_allclose(found.values, (scores / 16 + 1) ** 3, rtol=1e-9)
     elif kernel == "rbf":
         np.testing.assert_allclose(found.values, np.exp(scores / 32), rtol=1e-9)
     assert found.exact
@@ -327,7 +331,8 @@ def test_a_budget_is_kept_and_its_certificate_holds():
         ({"k": "3", "budget": 5}, r"^k: expected a whole number >= 1; got '3'"),
         ({"k": 21}, r"^k: expected at most 20"),
         ({"kernel": "rbf"}, r"^kernel: expected a bandwidth in numbers"),
-        ({"kernel": "polynomial"}, r"^kernel: expected linear, cosine or a kernel of the distance"),
+        ({"kernel": "polynomial"}, r"^kernel: expected a bandwidth in numbers.*rule 'norm'"),
+        ({"kernel": kernels.Polynomial(2, sigma=1.0)}, r"^kernel: expected linear, cosine or a"),
         ({"budget": 1}, r"^budget: expected a whole number >= k = 2; got 1"),
         ({"exclude": np.zeros((3, 3), bool)}, r"^exclude: expected booleans of shape \(2, 20\)"),
         ({"exclude": np.zeros((2, 20))}, r"^exclude: expected booleans"),

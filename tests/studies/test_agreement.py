@@ -11,7 +11,7 @@ from scipy.spatial.distance import jensenshannon
 import semrsm
 from semrsm._internal.statistics import pair_correlations, percentile_interval, resampled_counts
 from semrsm.errors import InputError
-from semrsm.matching.matchers import BatchOptimal
+from semrsm.matching.windows import BatchOptimal
 from semrsm.studies import class_agreement
 from semrsm.studies.agreement import class_divergences
 

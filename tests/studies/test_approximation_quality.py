@@ -10,7 +10,9 @@ import pytest
 import oracles
 import semrsm
 from semrsm.errors import InputError
-from semrsm.matching.matchers import BatchOptimal, Optimal, TopKGreedy
+from semrsm.matching.greedy import TopKGreedy
+from semrsm.matching.optimal import Optimal
+from semrsm.matching.windows import BatchOptimal
 from semrsm.studies import approximation, peers
 
 pyplot = pytest.importorskip("matplotlib.pyplot")

@@ -10,7 +10,7 @@ import pytest
 import semrsm
 from semrsm.errors import InputError
 from semrsm.kernels import RBF, Linear
-from semrsm.matching.matchers import BatchOptimal
+from semrsm.matching.windows import BatchOptimal
 from semrsm.plot.layers import plot_extents, plot_layers
 from semrsm.studies.layer_comparison import layers
 

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.device import ON_GPU
 from ..errors import InputError, require
 
 if TYPE_CHECKING:
     from ..features import Features
-    from ..matching.matchers import Matcher
 
 Progress = Callable[[int, int], None]
 
@@ -84,10 +82,10 @@ def add_model_options(
     )
 
 
-def matching_device(arguments: argparse.Namespace, matcher: Matcher) -> str | None:
-    """Return where a matcher runs by --device: on the GPU if it can."""
+def matching_device(arguments: argparse.Namespace) -> str | None:
+    """Return where matchers run by --device: other devices are for the network alone."""
     device = str(arguments.device or "")
-    return device if device.startswith("cuda") and matcher.name in ON_GPU else None
+    return device if device.startswith("cuda") else None
 
 
 def add_matching_options(parser: argparse.ArgumentParser) -> None:

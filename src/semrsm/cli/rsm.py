@@ -10,10 +10,10 @@ from .._internal.outputs import check_new_folder, write_figures
 from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..api import gram
-from ..engine.device import ON_GPU, check_device
+from ..engine.device import find_device
 from ..errors import InputError
 from ..kernels import KERNELS, SIGMA_RULES, resolve_kernel
-from ..matching.matchers import MATCHERS, resolve_matcher
+from ..matching.registry import MATCHERS, resolve_matcher
 from ..matrices.results import Results
 from .common import (
     add_command,
@@ -90,8 +90,8 @@ def add(subparsers: Any) -> None:
     )
     add_model_options(
         parser,
-        device_help="cpu, cuda, mps … for the network, and cuda also for the matchers "
-        f"{' and '.join(ON_GPU)} (default: where the network is, and the processor)",
+        device_help="cpu, cuda, mps … for the network; cuda also for the matching, where "
+        "the matcher has a GPU kernel (default: where the network is, and the CPU)",
     )
     add_matching_options(parser)
     add_output_options(parser)
@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
     for kernel in arguments.kernel:
         resolve_kernel(kernel)
     for matcher in arguments.matcher:
-        check_device(matching_device(arguments, resolve_matcher(matcher)))
+        find_device(matching_device(arguments), resolve_matcher(matcher))
     worker_count(arguments.workers)
     memory_budget(arguments.memory)
     on_disk = arguments.out.suffix == ".zarr"
@@ -138,7 +138,7 @@ def run(arguments: argparse.Namespace) -> None:
                     workers=arguments.workers,
                     memory=arguments.memory,
                     progress=progress,
-                    device=matching_device(arguments, resolve_matcher(matcher)),
+                    device=matching_device(arguments),
                 )
     results = Results(
         grams=grams,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from .._internal.units import format_bytes, format_seconds
 from ..engine.forecast import Forecast, forecast
 from ..errors import InputError, require
-from ..matching.matchers import resolve_matcher
 from .common import emit, matching_device, progress_bar, table_lines
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def dry_run(arguments: argparse.Namespace, features: Features, *, on_disk: bool)
             workers=arguments.workers,
             memory=arguments.memory,
             on_disk=on_disk,
-            device=matching_device(arguments, resolve_matcher(matcher)),
+            device=matching_device(arguments),
         )
         for layer in features
         for matcher in arguments.matcher

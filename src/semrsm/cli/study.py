@@ -15,7 +15,7 @@ from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..errors import InputError
 from ..kernels import KERNELS
-from ..matching.matchers import MATCHERS
+from ..matching.registry import MATCHERS
 from ..matrices.comparison import DEBIASED_IMAGES, JACKKNIFE_IMAGES, check_interval
 from ..studies.choices import chosen_kernels, chosen_matchers, whole_number
 from ..studies.result import StudyResult, joined

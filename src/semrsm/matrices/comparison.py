@@ -146,7 +146,7 @@ def cka(
     fewest = DEBIASED_IMAGES if debiased else 2
     k: CentredKernel | StoredKernel
     other: CentredKernel | StoredKernel
-    if isinstance(a, BlockMatrix) or isinstance(b, BlockMatrix):
+    if _is_stored(a) or _is_stored(b):
         stored = _stored_pair(a, b, fewest=fewest)
         count = stored[0].shape[0]
         _check_jackknife(interval, count)
@@ -397,7 +397,7 @@ def rsa(
     if interval is not None:
         check_interval(interval)
         check_bootstrap(interval, resamples, seed)
-    if isinstance(a, BlockMatrix) or isinstance(b, BlockMatrix):
+    if _is_stored(a) or _is_stored(b):
         return _stored_rsa(*_stored_pair(a, b, fewest=3), method, diagonal, interval, memory)
     memory_budget(memory)
     left, right = _pair(a, b, fewest=3)
@@ -455,7 +455,7 @@ def _stored_pair(a: Any, b: Any, *, fewest: int) -> tuple[BlockMatrix, BlockMatr
     """Return two matrices to be read in blocks, one of which may be an array or an RSM."""
     found: list[BlockMatrix] = []
     for x, name in ((a, "a"), (b, "b")):
-        if not isinstance(x, BlockMatrix):
+        if not _is_stored(x):
             ids = x.row_ids if isinstance(x, RSM) else None
             found.append(ArrayBlocks(kernel_matrix(x, name), ids))
             continue
@@ -477,6 +477,10 @@ def _stored_pair(a: Any, b: Any, *, fewest: int) -> tuple[BlockMatrix, BlockMatr
     if left.shape[0] < fewest:
         raise InputError(f"a, b: expected at least {fewest} images; got {left.shape[0]}")
     return left, right
+
+
+def _is_stored(x: Any) -> bool:
+    return isinstance(x, BlockMatrix) and not isinstance(x, RSM)
 
 
 def correlation(method: str) -> Statistic:

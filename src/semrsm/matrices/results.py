@@ -24,6 +24,7 @@ import numpy as np
 
 from .._internal.outputs import new_folder, versions, write_json, write_table
 from ..errors import InputError
+from ..kernels import resolve_kernels
 from .gram import Gram
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Results:
 
     def rsms(self, kernel: str) -> dict[tuple[str, str], RSM]:
         """Return the RSM of each layer and matcher under one kernel."""
-        return {key: gram.rsm(kernel, sigma=self.sigma) for key, gram in self.grams.items()}
+        [seen_through] = resolve_kernels([kernel], self.sigma, required=False).values()
+        return {key: gram.rsm(seen_through) for key, gram in self.grams.items()}
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per layer × matcher × kernel: what the values are like."""
@@ -128,10 +130,11 @@ class Results:
             for (layer, matcher), gram in self.grams.items():
                 place = folder / "rsms" / names[layer]
                 place.mkdir(parents=True, exist_ok=True)
-                gram.save(place / f"{matcher}.gram.npz")
-                for kernel in self.kernels:
-                    rsm = gram.rsm(kernel, sigma=self.sigma)
-                    rsm.save(place / f"{matcher}.{kernel}.npz")
+                gram.save(place / f"{safe_name(matcher)}.gram.npz")
+            for kernel in self.kernels:
+                for (layer, matcher), rsm in self.rsms(kernel).items():
+                    name = f"{safe_name(matcher)}.{safe_name(kernel)}.npz"
+                    rsm.save(folder / "rsms" / names[layer] / name)
             write_table(folder / "table.csv", self.table())
             write_json(
                 folder / "summary.json",

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..features.record import concept_vectors
-from ..matching.matchers import match
+from ..matching.pair import match
 from ..plot import plot_match, plot_rsms
 from .explorer import write_explorer
 

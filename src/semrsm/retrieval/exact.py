@@ -19,8 +19,9 @@ from .._internal.workers import worker_count
 from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
 from ..matching.assignment import Stage
-from ..matching.matchers import Optimal, check_comparable
-from ..tokens import Tokens, image_ids
+from ..matching.optimal import Optimal
+from ..matching.registry import check_comparable
+from ..tokens import image_ids, measure
 from .index import Index, mean_vectors
 from .ranking import Ranking
 from .search import Question, Search
@@ -212,13 +213,13 @@ def check_question(
     check_k(k)
     if progress is not None and not callable(progress):
         raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
-    rows = Tokens(queries, "queries")
+    rows = measure(queries, "queries")
     if isinstance(gallery, Index):
         if gallery_ids is not None:
             raise InputError("gallery_ids: expected None, since an Index has its own")
         index = gallery
     else:
-        tokens = Tokens(gallery, "gallery")
+        tokens = measure(gallery, "gallery")
         index = Index.from_tokens(tokens, gallery_ids, mean_vectors(tokens), {})
     check_comparable(rows, index.tokens, Optimal(), "queries", "gallery")
     names = image_ids(ids, rows.count, "ids")

@@ -23,7 +23,8 @@ from ..engine.plan import TILES_PER_WORKER
 from ..errors import InputError
 from ..kernels import Kernel
 from ..matching.assignment import NotFiniteError, Stage, search, solve
-from ..matching.matchers import Workspace, overflow_error
+from ..matching.base import Workspace
+from ..matching.registry import overflow_error
 from ..tokens import PIECE, Block, Tokens
 from .index import Index, mean_vectors
 from .ranking import Ranking

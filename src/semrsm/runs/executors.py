@@ -22,10 +22,10 @@ from concurrent.futures import (
 from functools import lru_cache
 from typing import Any
 
-from ..engine.device import check_device
+from ..engine.device import resolve_engine
 from ..errors import InputError, SemrsmError
-from ..matching.matchers import Matcher
-from ..tokens import Tokens
+from ..matching.base import Matcher
+from ..tokens import measure
 from .compute import Work
 from .folder import GramFolder
 from .sources import open_source
@@ -179,7 +179,7 @@ def open_work(
         read.
     """
     tokens = [
-        Tokens(open_source(source), "features", measured=side.measured)
+        measure(open_source(source), "features", measured=side.measured)
         for source, side in zip(sources, (folder.rows, folder.columns), strict=False)
     ]
     rows, columns = tokens[0], tokens[-1]
@@ -190,8 +190,8 @@ def open_work(
                 f"channels, as the run {str(folder.path)!r} was laid out for; there are "
                 f"{found.count} of {found.channels}"
             )
-    device = check_device(folder.manifest["device"])
-    return Work(folder, rows, columns, matcher, workers, check=True, device=device)
+    engine = resolve_engine(folder.manifest["device"], matcher, rows, columns)
+    return Work(folder, rows, columns, matcher, workers, check=True, engine=engine)
 
 
 class _Here:

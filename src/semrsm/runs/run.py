@@ -18,13 +18,16 @@ import numpy as np
 from .._internal.units import format_bytes, memory_budget
 from .._internal.workers import worker_count
 from .._version import __version__
-from ..engine.device import check_device, check_on_gpu, device_kind
+from ..engine.base import Engine
+from ..engine.device import device_kind, find_device, resolve_engine
+from ..engine.plan import choose_side
 from ..engine.tiling import Tiling
 from ..errors import InputError, SemrsmError, did_you_mean, require
-from ..matching.matchers import MATCHERS, Matcher, check_comparable, resolve_matcher
-from ..matrices.results import file_names
-from ..tokens import Tokens, image_ids
-from .compute import Work, choose_side, sides_of
+from ..matching.base import Matcher
+from ..matching.registry import MATCHERS, check_comparable, resolve_matcher
+from ..matrices.results import file_names, safe_name
+from ..tokens import Tokens, image_ids, measure
+from .compute import Work, sides_of
 from .executors import check_executor, fill_on, open_work
 from .folder import (
     FINGERPRINT,
@@ -288,7 +291,7 @@ def compute_run(
         If tiles were damaged; they are named, and computed again.
     """
     chosen = [resolve_matcher(matcher) for matcher in matchers]
-    names = [matcher.name for matcher in chosen]
+    names = [matcher.label for matcher in chosen]
     for matcher in chosen:
         if type(matcher).__repr__ is object.__repr__:
             raise InputError(
@@ -308,9 +311,11 @@ def compute_run(
         raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
     threads = 1 if executor is not None and workers is None else worker_count(workers)
     budget = memory_budget(memory)
-    kind = device_kind(device)
+    device_kind(device)
     # Where others fill the run, it is they who need the device.
-    card = check_device(device) if fill and executor is None else None
+    here = fill and executor is None
+    for matcher in chosen if here else ():
+        find_device(device, matcher)
     target = Path(out)
     if not target.resolve().parent.is_dir():
         raise InputError(
@@ -326,8 +331,8 @@ def compute_run(
 
     jobs: list[_Job] = []
     for layer, x in features.items():
-        rows = Tokens(x, layer)
-        columns = None if others is None else Tokens(others[layer], layer)
+        rows = measure(x, layer)
+        columns = None if others is None else measure(others[layer], layer)
         row_ids = image_ids(_ids_of(features, ids), rows.count, "ids")
         other_ids = row_ids
         if columns is not None and others is not None:
@@ -339,10 +344,11 @@ def compute_run(
             check_comparable(
                 rows, rows if columns is None else columns, matcher, "features", "others"
             )
-            if kind != "cpu":
-                check_on_gpu(rows, rows if columns is None else columns, matcher)
-            place = places[layer, matcher.name]
-            jobs.append(_Job(place, layer, matcher, rows, columns, sides, sources[layer], kind))
+            engine = resolve_engine(
+                device, matcher, rows, rows if columns is None else columns, here=here
+            )
+            place = places[layer, matcher.label]
+            jobs.append(_Job(place, layer, matcher, rows, columns, sides, sources[layer], engine))
     for job in jobs:
         job.check(threads, budget, at_once)
     _check_disk(target, jobs)
@@ -357,7 +363,7 @@ def compute_run(
         columns = job.rows if job.columns is None else job.columns
         # Arrays on disk may change while the work takes hours.
         check = job.sources is not None
-        work = Work(folder, job.rows, columns, job.matcher, threads, check, card)
+        work = Work(folder, job.rows, columns, job.matcher, threads, check, job.engine)
         with folder.writing():
             tiles = _missing(folder, count)
             if executor is None:
@@ -521,7 +527,7 @@ class _Job:
     columns: Tokens | None
     sides: tuple[Side, Side]
     sources: list[dict[str, str]] | None
-    device: str
+    engine: Engine
     manifest: dict[str, Any] | None = None
 
     def check(self, workers: int, memory: int, at_once: int) -> None:
@@ -543,9 +549,11 @@ class _Job:
             "semrsm": __version__,
             "matcher": repr(self.matcher),
             "matcher_name": self.matcher.name,
+            "matcher_label": self.matcher.label,
+            "bounds": self.matcher.bounds,
             "matcher_options": asdict(self.matcher) if is_dataclass(self.matcher) else None,
             "dtype": dtype,
-            "device": self.device,
+            "device": self.engine.name,
             "channels": self.rows.channels,
             "is_symmetric": self.columns is None,
             "tile": side,
@@ -560,7 +568,7 @@ class _Job:
                 "vectors": sorted({int(self.rows.sizes.max()), int(other.sizes.max())}),
                 "channels": self.rows.channels,
                 "dtype": dtype,
-                "device": self.device,
+                "device": self.engine.name,
                 "layer": self.layer,
             },
         }
@@ -720,7 +728,7 @@ def _places(
                     names[layer] = file_names([*taken.values(), layer])[layer]
             names.update({layer: name for layer, name in taken.items() if layer in names})
     return {
-        (layer, matcher.name): target / names[layer] / matcher.name
+        (layer, matcher.label): target / names[layer] / safe_name(matcher.label)
         for layer in layers
         for matcher in matchers
     }
@@ -731,11 +739,11 @@ def _lay_out(target: Path, jobs: Sequence[_Job]) -> list[GramFolder]:
     # First what the run has, then the folders: one that is said to be there is made when it is not.
     if not (target / "zarr.json").is_file():
         create_run_folder(
-            target, _contents(target, {(j.layer, j.matcher.name): j.path for j in jobs})
+            target, _contents(target, {(j.layer, j.matcher.label): j.path for j in jobs})
         )
     with locked(target, fcntl.LOCK_EX):
         known = Run(target)._places
-        entries = {**known, **{(job.layer, job.matcher.name): job.path for job in jobs}}
+        entries = {**known, **{(job.layer, job.matcher.label): job.path for job in jobs}}
         if list(entries) != list(known):
             zarr = require("zarr", extra="scale", purpose="Runs on disk")
             zarr.open_group(target, mode="r+").attrs.put({"semrsm": _contents(target, entries)})

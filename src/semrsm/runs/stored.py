@@ -12,7 +12,8 @@ import numpy as np
 from .._internal.units import format_bytes, memory_budget
 from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
-from ..matrices.gram import Gram
+from ..matching.registry import BASELINE
+from ..matrices.gram import Gram, kernel_values
 from ..matrices.rsm import RSM
 from .folder import UPPER_BOUND, VALUE, GramFolder
 
@@ -54,7 +55,10 @@ class StoredGram:
         self.column_squared_norms: Array = folder.columns.squared_norms
         self.row_ids: tuple[str, ...] = folder.rows.ids
         self.column_ids: tuple[str, ...] = folder.columns.ids
-        self.matcher: str = manifest["matcher_name"]
+        #: The matcher's label.
+        self.matcher: str = manifest.get("matcher_label", manifest["matcher_name"])
+        self.is_matched: bool = manifest["matcher_name"] != BASELINE
+        self.bounds: str = manifest.get("bounds", "optimal")
         self.dtype = np.dtype(manifest["dtype"])
         self.is_symmetric = folder.tiling.is_symmetric
         self.block_side = folder.tiling.side
@@ -158,7 +162,9 @@ class StoredGram:
             )
         return self.part(slice(None), slice(None))
 
-    def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str = "median") -> StoredRSM:
+    def rsm(
+        self, kernel: str | Kernel = "cosine", *, sigma: float | str | None = None
+    ) -> StoredRSM:
         """View the Gram through a kernel; nothing is matched, and nothing loaded.
 
         Parameters
@@ -176,9 +182,7 @@ class StoredGram:
         InputError
             If the kernel or sigma is not known.
         """
-        chosen = resolve_kernel(kernel, sigma)
-        resolve = getattr(chosen, "resolved", None)
-        return StoredRSM(self, chosen if resolve is None else resolve(self))
+        return StoredRSM(self, resolve_kernel(kernel, sigma).resolved(self))
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,8 +216,8 @@ class StoredRSM:
     @property
     def sigma(self) -> float | None:
         """The bandwidth, where the kernel has one."""
-        found = getattr(self.kernel_object, "sigma", None)
-        return found if isinstance(found, float) else None
+        found = self.kernel_object.sigma
+        return None if found is None else float(found)
 
     @property
     def matcher(self) -> str:
@@ -249,38 +253,17 @@ class StoredRSM:
         """Compute a part of the RSM, float64."""
         top, bottom = _range(rows, self.shape[0], "rows")
         first, last = _range(columns, self.shape[1], "columns")
-        if not self.is_symmetric:
-            return self._values(slice(top, bottom), slice(first, last))
-        # Kernels round (i, j) and (j, i) alike, and know the diagonal, of symmetric Grams only: the
-        # images on both sides make one, and everything else lies above the diagonal or below it.
-        start = max(top, first)
-        stop = max(start, min(bottom, last))
-        found = np.empty((bottom - top, last - first))
-        for i, j in _cut(top, bottom, start, stop):
-            for m, n in _cut(first, last, start, stop):
-                mirrored = i > m
-                place = (slice(m, n), slice(i, j)) if mirrored else (slice(i, j), slice(m, n))
-                values = self._values(*place)
-                found[i - top : j - top, m - first : n - first] = values.T if mirrored else values
-        return found
+        return kernel_values(
+            self.kernel_object, self.gram.part(slice(top, bottom), slice(first, last))
+        )
 
-    def _values(self, rows: slice, columns: slice) -> Array:
-        values: Array = self.kernel_object.view(self.gram.part(rows, columns))[0]
-        return values
+    def part(self, rows: slice, columns: slice) -> RSM:
+        """Compute a part as an RSM in memory; see :meth:`StoredGram.part`."""
+        return self.gram.part(rows, columns).rsm(self.kernel_object)
 
     def load(self, *, memory: int | str | None = None) -> RSM:
         """Compute all of it into memory; see :meth:`StoredGram.load`."""
         return self.gram.load(memory=memory).rsm(self.kernel_object)
-
-
-def _cut(first: int, last: int, start: int, stop: int) -> list[tuple[int, int]]:
-    """Return what of a range lies before, within and behind another one, where anything does."""
-    pieces = (
-        (first, min(start, last)),
-        (max(first, start), min(last, stop)),
-        (max(first, stop), last),
-    )
-    return [(begin, end) for begin, end in pieces if begin < end]
 
 
 def _range(part: slice, count: int, name: str) -> tuple[int, int]:

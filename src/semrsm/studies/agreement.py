@@ -25,7 +25,7 @@ from .._internal.statistics import (
 from ..errors import InputError
 from ..features import Features
 from ..kernels import Kernel
-from ..matching.matchers import Matcher
+from ..matching.base import Matcher
 from ..matrices.comparison import correlation
 from ..matrices.gram import Gram
 from .choices import (

@@ -18,9 +18,13 @@ from .._internal.outputs import versions
 from ..api import gram
 from ..errors import InputError, did_you_mean
 from ..features import Features
-from ..matching.matchers import BatchOptimal, Greedy, Matcher, NoMatch, Optimal, TopKGreedy
+from ..matching.base import Matcher
+from ..matching.greedy import Greedy, TopKGreedy
+from ..matching.none import NoMatch
+from ..matching.optimal import Optimal
+from ..matching.windows import BatchOptimal
 from ..matrices.gram import Gram
-from ..tokens import Tokens
+from ..tokens import measure
 from .choices import Progress, chosen_features, chosen_matchers, model_of, vectors_of, whole_number
 from .peers import PEERS, installed, time_peer
 from .result import StudyResult
@@ -313,7 +317,7 @@ class _Source:
 
 def _taken(array: NDArray[Any], chosen: Sequence[int]) -> NDArray[Any]:
     """Return some images as (N, S, C), contiguous, in the dtype that is computed in."""
-    tokens = Tokens(np.stack([array[i] for i in chosen]), "features")
+    tokens = measure(np.stack([array[i] for i in chosen]), "features")
     block = tokens.block(0, tokens.count)
     return block.vectors.reshape(tokens.count, -1, tokens.channels)
 
@@ -351,7 +355,7 @@ def _timed_gram(
         best = min(best, seconds)
     count = len(tokens)
     # Matchers that may not match an image with itself by the identity solve that pair too.
-    own = 0 if matcher.identity_on_self else count
+    own = 0 if not matcher.solves_self else count
     return found, best / (count * (count - 1) // 2 + own)
 
 

@@ -12,7 +12,8 @@ from ..api import gram
 from ..errors import InputError
 from ..features import Features
 from ..kernels import Kernel, resolve_kernel
-from ..matching.matchers import Matcher, resolve_matcher
+from ..matching.base import Matcher
+from ..matching.registry import resolve_matcher
 from ..matrices.gram import Gram
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from .._internal.outputs import versions
 from ..errors import InputError
 from ..features import Features
 from ..kernels import Kernel
-from ..matching.matchers import Matcher
+from ..matching.base import Matcher
 from ..matrices.comparison import (
     DEBIASED_IMAGES,
     JACKKNIFE_IMAGES,

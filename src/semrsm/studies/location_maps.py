@@ -21,8 +21,10 @@ from ..features import Features
 from ..features.photographs import Photos
 from ..features.preprocess import Preprocess
 from ..matching.assignment import relative_gap
-from ..matching.matchers import Matcher, NoMatch, match
-from ..tokens import Tokens
+from ..matching.base import Matcher
+from ..matching.none import NoMatch
+from ..matching.pair import match
+from ..tokens import measure
 from .choices import (
     MATCHER_NAMES,
     Progress,
@@ -332,7 +334,7 @@ def location_map(
            [0.25, 0.25]])
     """
     found = match(a, b, matcher=matcher)
-    left, right = (Tokens([x], name) for x, name in ((a, "a"), (b, "b")))
+    left, right = (measure([x], name) for x, name in ((a, "a"), (b, "b")))
     size = grid[0] * grid[1]
     for name, tokens in (("a", left), ("b", right)):
         if tokens.sizes[0] != size:
@@ -477,7 +479,7 @@ def _rising_pairs(
     """Return a few images, each with the one whose similarity the matching raises most."""
     count = int(array.shape[0])
     spread = np.linspace(0, count - 1, min(CHOSEN_PAIRS, count)).round().astype(int)
-    Tokens(array, f"features[{layer!r}]")  # refuses what is not finite, by the layer's name
+    measure(array, f"features[{layer!r}]")  # refuses what is not finite, by the layer's name
     cosines = []
     for n, chosen in enumerate((NoMatch(), matcher)):
         found = gram(
@@ -512,7 +514,7 @@ def _vectors(
         for i in sorted({i for pair in pairs for i in pair}):
             values = np.asarray(features[layer][i])
             vectors = values.reshape(len(values), -1).T if values.ndim == 3 else values
-            Tokens([vectors], f"features[{layer!r}], {features.ids[i]!r}")
+            measure([vectors], f"features[{layer!r}], {features.ids[i]!r}")
             found[layer, i] = vectors
     return found
 

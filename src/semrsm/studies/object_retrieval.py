@@ -20,11 +20,12 @@ from ..errors import InputError, did_you_mean
 from ..features import Features
 from ..features.photographs import Photos
 from ..kernels import DistanceKernel, Kernel
-from ..matching.matchers import Matcher, Optimal
+from ..matching.base import Matcher
+from ..matching.optimal import Optimal
 from ..matrices.gram import Gram
 from ..retrieval.exact import topk
 from ..retrieval.ranking import Ranking
-from ..tokens import Tokens
+from ..tokens import measure
 from .choices import (
     KERNEL_NAMES,
     MATCHER_NAMES,
@@ -400,7 +401,7 @@ def baseline_similarities(features: Any, names: Sequence[str] = BASELINES) -> di
     -----
     All features are read into memory, and for MaxSim twice.
     """
-    tokens = Tokens(features, "features")
+    tokens = measure(features, "features")
     block = tokens.block(0, tokens.count)
     found: dict[str, Array] = {}
     if "mean-pooled" in names:

@@ -22,7 +22,8 @@ from ..features import Features, extract, load_model
 from ..features.preprocess import Preprocess
 from ..features.record import concept_vectors
 from ..kernels import Kernel
-from ..matching.matchers import Match, Matcher, match
+from ..matching.base import Matcher
+from ..matching.pair import Match, match
 from ..matrices.gram import Gram
 from ..matrices.rsm import RSM
 from .choices import chosen_kernels, chosen_matchers, vectors_of

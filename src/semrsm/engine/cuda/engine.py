@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..._internal.checks import Progress
 from ..._internal.workers import Cancellation, cancel_on_interrupt, one_blas_thread
 from ...errors import require
 from ...matching.assignment import NotFiniteError
-from ...matching.matchers import Matcher, Workspace
+from ...matching.base import Matcher, PairTile, Workspace
 from ...tokens import Block, Tokens
 from ..plan import Plan
-from ..threads import Progress, Tile, panels
+from ..tiles import Tile, panels
 from .limits import TOLERANCE
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def run(
     Parameters
     ----------
     x, y, matcher, plan, values, upper_bounds, progress
-        As for :func:`semrsm.engine.threads.run`; the threads of the plan are those of the CPU, which
-        solves the pairs that the GPU cannot certify.
+        As for :func:`semrsm.engine.threads.run`; the threads of the plan are those of the CPU,
+        which solves the pairs that the GPU cannot certify.
     device : torch.device
         The card. (The processor, under Triton's interpreter.)
     tile_bytes : int
@@ -145,7 +146,7 @@ def run(
         ):
             above = None
             if y is None:
-                above = first_column - first_row + (not matcher.identity_on_self)
+                above = first_column - first_row + matcher.solves_self
             for left in card.parts(rows):
                 for right in [left] if rows is columns and card.fits(rows) else card.parts(columns):
                     for tile in card.tiles(left, right, above):
@@ -244,7 +245,7 @@ class _Card:
         other = columns.block.starts[tile.first_column : tile.last_column + 1]
         x = rows.vectors[int(own[0]) : int(own[-1])]
         y = columns.vectors[int(other[0]) : int(other[-1])]
-        if self.matcher.name == "none":
+        if not self.matcher.solves:
             outcome = self._unmatched(tile, rows, columns, x, y, left, right)
         else:
             outcome = self._solved(x, y, own - own[0], other - other[0], left, right)
@@ -364,9 +365,8 @@ class _Rest:
             one = np.zeros(1, dtype=np.int64)
             found = np.empty((2, len(left)))
             for n, (i, j) in enumerate(zip(left, right, strict=True)):
-                matched = self._matcher.pairs(
-                    own.part(i, i + 1), other.part(j, j + 1), one, one, workspace
-                )
+                tile = PairTile(own.part(i, i + 1), other.part(j, j + 1), one, one, workspace)
+                matched = self._matcher.pairs(tile)
                 found[:, n] = matched.values[0], matched.upper_bounds[0]
             return found
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...features.record import concept_vectors
-from ...matching.matchers import match
-from ...matrices.gram import Gram
+from ...matching.pair import match
 from ...plot.overlay import strongest_apart
 from .pack import as_base64, pack_signed
 
@@ -225,15 +224,5 @@ def _values(
 
 
 def _through(kernel: Kernel, value: float, norms: Sequence[float]) -> float:
-    one = Gram(
-        values=np.array([[value]]),
-        upper_bound=np.array([[value]]),
-        row_squared_norms=np.array([norms[0]]),
-        column_squared_norms=np.array([norms[1]]),
-        row_ids=("a",),
-        column_ids=("b",),
-        matcher="optimal",
-        dtype=np.dtype(np.float32),
-        is_symmetric=False,
-    )
-    return float(kernel.view(one)[0][0, 0])
+    inner, row, column = (np.array([number]) for number in (value, *norms))
+    return float(kernel.values(inner, row, column, np.dtype(np.float32))[0])

@@ -81,7 +81,7 @@ def write_explorer(
     labels: Mapping[str, str] | Sequence[str] | None = None,
     pairs: Sequence[tuple[str, str]] = (),
     kernels: Sequence[str | Kernel] | None = None,
-    sigma: float | str = "median",
+    sigma: float | str | None = None,
     title: str | None = None,
     lead: str | None = None,
     sections: Sequence[Section] = (),
