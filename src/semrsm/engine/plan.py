@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from .._internal.units import format_bytes
 from ..errors import InputError
@@ -221,3 +224,58 @@ def run_bytes(
     known = (rows.count + columns.count) * (8 + 8 + 16 + 200)  # norms, digests, ids
     each = panels + max(copies + buffers + pairs * 16, reading) + tile
     return at_once * each + known + 3 * PIECE
+
+
+def search_panels(
+    rows: Tokens,
+    columns: Tokens,
+    dtype: np.dtype[Any],
+    *,
+    query: int,
+    strip: int,
+    tile: int,
+    kept: int,
+    workers: int,
+    memory: int,
+) -> tuple[int, int]:
+    """Return how many queries, and how many images of a gallery, a search has in memory at a time.
+
+    Parameters
+    ----------
+    rows, columns : Tokens
+        The queries and the gallery.
+    dtype : numpy.dtype
+        What is computed in.
+    query : int
+        Bytes that are kept of each query besides its vectors.
+    strip : int
+        Images of the gallery that a thread takes at a time.
+    tile : int
+        Bytes of the affinities of a tile.
+    kept : int
+        Bytes that are kept all the time.
+    workers : int
+        Threads.
+    memory : int
+        The budget in bytes.
+
+    Raises
+    ------
+    InputError
+        If not even one query and one image fit.
+    """
+    item = dtype.itemsize
+    query += int(rows.sizes.max()) * rows.channels * item * 2
+    image = int(columns.sizes.max()) * rows.channels * item * 2  # as read, and in its dtype
+    pair = int(rows.sizes.max()) * int(columns.sizes.max()) * 8
+    tiles = 2 * max(tile, pair)  # the product, and what the solver copies of it
+    fixed = workers * (tiles + strip * image) + 3 * PIECE + kept
+    smallest = fixed + query + image
+    if memory < smallest:
+        raise InputError(
+            f"memory: expected at least {format_bytes(smallest, up=True)} for one query and "
+            f"one image of the gallery on {workers} threads; got {format_bytes(memory)}"
+        )
+    free = memory - fixed
+    queries = max(1, min(rows.count, free // (2 * query)))
+    return queries, max(1, min(columns.count, (free - queries * query) // image))

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.checks import is_whole_number, whole_number
 from ..errors import InputError, require
 from ..kernels import Kernel
 from ..matching.assignment import Stage
-from .exact import TopK, check_k, check_question
+from .exact import TopK
 from .index import mean_vectors
-from .search import Question, Search
+from .question import Question, check_question
+from .search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,9 +130,8 @@ def approximate_topk(
     >>> semrsm.recall(found, semrsm.topk(maps[:2], maps, k=3)) > 0.3
     True
     """
-    check_k(k)
-    whole = not isinstance(candidates, bool) and isinstance(candidates, (int, np.integer))
-    if not whole or candidates < k:
+    whole_number(k, "k")
+    if not is_whole_number(candidates) or candidates < k:
         raise InputError(f"candidates: expected a whole number >= k = {k}; got {candidates!r}")
     faiss = require("faiss", extra="faiss", purpose="Approximate retrieval")
     asked = check_question(
