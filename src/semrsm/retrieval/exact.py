@@ -133,9 +133,9 @@ def topk(
     -----
     The ladder of bounds, each a dual bound of the assignment (see
     :func:`semrsm.matching.assignment.search`): the sums of row maxima (MaxSim) and of column
-    maxima; the same, less what columns lack that lead in no row; the prices of an auction after each of its
-    phases. They are evaluated after subtracting each image's mean vector, which changes V by
-    exactly S⟨x̄, ȳ⟩ where both images have S vectors, and makes the bounds much tighter.
+    maxima; the same, less the losses of columns that lead in no row; the prices of an auction after
+    each of its phases. They are evaluated after subtracting each image's mean vector, which changes
+    V by exactly S⟨x̄, ȳ⟩ where both images have S vectors, and makes the bounds much tighter.
 
     Rounding drops no neighbour: pairs are removed only where their bound is below the k-th best by
     more than the inner products of C channels can be wrong by, and what is left near it is solved
