@@ -1,4 +1,4 @@
-"""What feeds the kernel: the same results as the engine of the processor, and its refusals."""
+"""What feeds the kernel: the same results as the engine of the CPU, and its refusals."""
 
 import contextlib
 import subprocess
@@ -25,12 +25,12 @@ def found_gpu(monkeypatch):
     """A "GPU" that is this CPU, wherever one is asked for."""
     import torch
 
-    card = torch.device("cpu")
-    monkeypatch.setattr("semrsm.engine.device.check_device", lambda name: card if name else None)
+    gpu = torch.device("cpu")
+    monkeypatch.setattr("semrsm.engine.device.check_device", lambda name: gpu if name else None)
 
 
 def matched(x, y=None, matcher=None, *, panel=None, **options):
-    """Match on an "accelerator" that is this processor, with Triton interpreted."""
+    """Match on an "accelerator" that is this CPU, with Triton interpreted."""
     import torch
 
     from semrsm.engine.cuda import engine
@@ -87,28 +87,28 @@ def test_without_matching(auction):
     np.testing.assert_allclose(bounds, exact.upper_bound, rtol=1e-12)
 
 
-def test_what_the_kernel_leaves_open_is_solved_by_the_processor(auction, monkeypatch):
+def test_pairs_that_the_kernel_cannot_certify_are_solved_by_the_cpu(auction, monkeypatch):
     x = images(5)
     solve = auction.solve
     monkeypatch.setattr(auction, "solve", lambda *a, **o: solve(*a, **{**o, "most_rounds": 1}))
     values, bounds, stats = matched(x, panel=2)
-    assert stats.left_open == stats.pairs == 10
+    assert stats.uncertified == stats.pairs == 10
     exact = semrsm.gram(x)
     np.testing.assert_allclose(values, np.triu(exact.values, 1), rtol=1e-6)
     assert (bounds >= values).all()
 
 
-def test_panels_that_do_not_fit_the_card_are_cut(auction, monkeypatch):
+def test_panels_that_do_not_fit_the_gpu_are_cut(auction, monkeypatch):
     from semrsm.engine.cuda import engine
 
     x = images(5)
-    init = engine._Card.__init__
+    init = engine._Gpu.__init__
 
     def small(self, *arguments):
         init(self, *arguments)
         self.panel_bytes = 2 * x[0].nbytes
 
-    monkeypatch.setattr(engine._Card, "__init__", small)
+    monkeypatch.setattr(engine._Gpu, "__init__", small)
     found = matched(x)
     check(found, np.triu(semrsm.gram(x).values, 1))
     assert found[2].pairs == 10
@@ -142,8 +142,8 @@ assert before in (settings.fp32_precision, "none")
 
 
 @pytest.mark.parametrize("matcher", [Optimal(), NoMatch()], ids=["optimal", "none"])
-def test_copies_and_events_of_a_card(auction, matcher, monkeypatch):
-    """The path that only a card takes, with the memory of this machine for the card's."""
+def test_copies_and_events_of_a_gpu(auction, matcher, monkeypatch):
+    """The path that only a gpu takes, with the memory of this machine for the GPU's."""
     import torch
 
     from semrsm.engine.cuda import engine
@@ -173,8 +173,8 @@ def test_copies_and_events_of_a_card(auction, matcher, monkeypatch):
     tokens = measure(x, "x")
     plan = make_plan(tokens, None, matcher, workers=2, memory=1 << 30, results=2)
     values, bounds = np.zeros((5, 5)), np.zeros((5, 5))
-    card = torch.device("cuda")
-    engine.run(tokens, None, matcher, plan, values, bounds, None, card, tile_bytes=1 << 12)
+    gpu = torch.device("cuda")
+    engine.run(tokens, None, matcher, plan, values, bounds, None, gpu, tile_bytes=1 << 12)
     exact = np.triu(semrsm.gram(x, matcher=matcher).values, 1)
     np.testing.assert_allclose(values, exact, rtol=2e-5)
     assert (bounds >= values).all()
@@ -294,7 +294,7 @@ def test_the_command_says_it_too(tmp_path, monkeypatch, capsys):
     assert main(given) == 2
     assert "expected an NVIDIA GPU for 'cuda'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    # What has no kernel runs on the processor.
+    # What has no kernel runs on the CPU.
     assert main([*given, "--matcher", "greedy", "--no-figures"]) == 0
 
 
@@ -305,7 +305,7 @@ def test_without_triton_there_is_one_clear_sentence(monkeypatch):
         semrsm.gram(images(2), device="cuda")
 
 
-def test_the_engine_of_the_processor_is_left_as_it_was():
+def test_the_engine_of_the_cpu_is_left_as_it_was():
     x = images(3)
     tokens = measure(x, "x")
     plan = make_plan(tokens, None, Optimal(), workers=1, memory=1 << 30, results=2)
