@@ -84,6 +84,42 @@ def test_rsm_of_saved_features_holds_what_the_library_computes(features, tmp_pat
     assert results.grids == {"stem/conv": (4, 4)}
 
 
+def test_a_store_is_no_folder_of_photographs(tmp_path, capsys):
+    """The work was done, and then the store was opened as a folder of photographs."""
+    pytest.importorskip("zarr", reason="stores need zarr")
+    store = stored(tmp_path / "features.zarr")
+    out = tmp_path / "results"
+    assert main(["rsm", str(store), "--out", str(out)]) == 0, capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {
+        "figures", "report.html", "rsms", "summary.json", "table.csv"
+    }  # fmt: skip
+    capsys.readouterr()
+    page = tmp_path / "page.html"
+    again = ["report", str(out), "--features", str(store), "--out", str(page)]
+    assert main(again) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    for command, message in (
+        (["report", out, "--images", store, "--out", page], "--images: expected a folder; "),
+        (["extract", store, "--out", tmp_path / "f.npz"], "PHOTOS: expected a folder of photogr"),
+    ):
+        error = refused(capsys, *command)
+        assert message in error
+        assert "is a store" in error
+    for command in (["retrieve", store, "--k", "2"], ["index", store]):
+        words = [*map(str, command), "--out", str(tmp_path / f"{command[0]}.zarr")]
+        assert main(words) == 0, capsys.readouterr().err
+
+
+def stored(path):
+    import zarr
+
+    rng = np.random.default_rng(0)
+    group = zarr.open_group(path, mode="w")
+    values = rng.normal(size=(5, 6, 4, 4)).astype(np.float32)
+    group.create_array("conv", data=values, chunks=(1, 6, 4, 4))
+    return path
+
+
 def test_rsm_of_photographs_in_one_step(photos, tmp_path):
     out = tmp_path / "results"
     found = run("rsm", photos, "--layers", "_blocks.15", "--json", "--out", out)

@@ -168,13 +168,18 @@ def table_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> li
     ]
 
 
-def _size(pixels: list[int] | None) -> int | tuple[int, int] | None:
+def image_size(pixels: list[int] | None) -> int | tuple[int, int] | None:
     """Return the value of --size."""
     if pixels is None:
         return None
     if len(pixels) > 2:
         raise InputError(f"--size: expected one number or two; got {len(pixels)}")
     return pixels[0] if len(pixels) == 1 else (pixels[0], pixels[1])
+
+
+def holds_photographs(path: Path) -> bool:
+    """Tell whether a path is a folder of photographs: stores, indices and runs are folders too."""
+    return path.is_dir() and path.suffix != ".zarr" and not (path / "zarr.json").is_file()
 
 
 def features_of(arguments: argparse.Namespace) -> Features:
@@ -187,7 +192,7 @@ def features_of(arguments: argparse.Namespace) -> Features:
             f"source: expected a folder of photographs or a file of features; {str(source)!r} "
             "does not exist"
         )
-    if source.is_dir() and source.suffix != ".zarr":
+    if holds_photographs(source):
         network = loaded(arguments, arguments.model)
         return extracted(arguments, source, network, layers=arguments.layers)
     found = load_features(source)
@@ -201,7 +206,7 @@ def one_layer_of(
     from ..features import load_features
 
     wanted = arguments.layer
-    if source.is_dir() and source.suffix != ".zarr":
+    if holds_photographs(source):
         model = network()
         chosen = list(model.layers[-1:]) if wanted is None else [wanted]
         found = extracted(arguments, source, model, layers=chosen or None)
@@ -238,4 +243,4 @@ def loaded(arguments: argparse.Namespace, model: str) -> Any:
     """Return the network, for images of the size that was asked for."""
     from ..features import load_model
 
-    return load_model(model, size=_size(arguments.size))
+    return load_model(model, size=image_size(arguments.size))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..kernels import KERNELS, resolve_kernel
 from ..matrices.results import Results
-from .common import add_command, emit, progress_bar
+from .common import add_command, emit, holds_photographs, progress_bar
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -95,8 +95,9 @@ def run(arguments: argparse.Namespace) -> None:
     from ..report import write_explorer
     from ..report.explorer.studies import study_section
 
-    if arguments.images is not None and not arguments.images.is_dir():
-        raise InputError(f"--images: expected a folder; {str(arguments.images)!r} is not one")
+    if arguments.images is not None and not holds_photographs(arguments.images):
+        what = "a store" if arguments.images.is_dir() else "not one"
+        raise InputError(f"--images: expected a folder; {str(arguments.images)!r} is {what}")
     for kernel in arguments.kernel or ():
         resolve_kernel(kernel)
     labels = None if arguments.labels is None else read_labels(arguments.labels)

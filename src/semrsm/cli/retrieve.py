@@ -34,6 +34,7 @@ from .common import (
     add_model_options,
     add_output_options,
     emit,
+    holds_photographs,
     loaded,
     one_layer_of,
     progress_bar,
@@ -135,7 +136,7 @@ def run(arguments: argparse.Namespace) -> None:
     sides = {
         name: _side(arguments, path, network, name)
         for name, path in paths.items()
-        if not _holds_photos(path)
+        if not holds_photographs(path)
     }
     ids = [
         sides[name].ids if name in sides else ImageFolder(path).ids for name, path in paths.items()
@@ -247,10 +248,6 @@ def _checked(arguments: argparse.Namespace) -> Kernel:
     return kernel
 
 
-def _holds_photos(path: Path) -> bool:
-    return path.is_dir() and path.suffix != ".zarr" and not is_index(path)
-
-
 def _side(
     arguments: argparse.Namespace, path: Path, network: Callable[[], Any], argument: str
 ) -> _Side:
@@ -321,7 +318,7 @@ def _photos(
         (arguments.query_images, arguments.queries, ids),
         (own, arguments.gallery or arguments.queries, gallery_ids),
     ):
-        folder = source if given is None and _holds_photos(source) else given
+        folder = source if given is None and holds_photographs(source) else given
         if folder is None:
             return None
         found.append(Photos(ImageFolder(folder), names))

@@ -22,6 +22,7 @@ from .common import (
     add_output_options,
     emit,
     features_of,
+    holds_photographs,
     matching_device,
     progress_bar,
     table_lines,
@@ -152,7 +153,7 @@ def run(arguments: argparse.Namespace) -> None:
             "features": dict(features.provenance),
         },
     )
-    from_photos = arguments.source.is_dir()
+    from_photos = holds_photographs(arguments.source)
 
     def extra(folder: Path) -> None:
         if from_photos:

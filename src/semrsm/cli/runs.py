@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._internal.units import format_bytes, format_seconds
 from ..engine.forecast import Forecast, forecast
 from ..errors import InputError, require
-from .common import emit, matching_device, progress_bar, table_lines
+from .common import emit, holds_photographs, matching_device, progress_bar, table_lines
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def check_run(arguments: argparse.Namespace) -> None:
     """Refuse what cannot become a run, before anything is read."""
-    if arguments.source.is_dir() and arguments.source.suffix != ".zarr":
+    if holds_photographs(arguments.source):
         store = arguments.source.name + ".zarr"
         raise InputError(
             "SOURCE: expected features on disk for a run, which may be resumed and shared; first "

@@ -20,13 +20,13 @@ from ..matrices.comparison import DEBIASED_IMAGES, JACKKNIFE_IMAGES, check_inter
 from ..studies.choices import chosen_kernels, chosen_matchers, whole_number
 from ..studies.result import StudyResult, joined
 from .common import (
-    _size,
     add_command,
     add_matching_options,
     add_model_options,
     add_output_options,
     emit,
     extracted,
+    image_size,
     loaded,
     prefix_tokens,
     progress_bar,
@@ -178,7 +178,7 @@ def _check(arguments: argparse.Namespace) -> None:
     _check_source(arguments)
     if arguments.model is None:
         arguments.model = arguments.default_model
-    _size(arguments.size)
+    image_size(arguments.size)
     whole_number(arguments.batch_size, "--batch-size")
     prefix = prefix_tokens(arguments.prefix_tokens)
     if isinstance(prefix, str) and prefix not in ("auto", "keep"):
