@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import dataclasses
 import importlib
 import inspect
 import json
@@ -16,7 +17,7 @@ from semrsm.cli import main, parser
 from semrsm.cli.data import DATA_OPTIONS, READERS, open_data
 from semrsm.errors import InputError
 from semrsm.features import Features
-from semrsm.studies import approximation, class_agreement, layers, locations, retrieval
+from semrsm.studies import STUDIES, approximation, class_agreement, layers, locations, retrieval
 from semrsm.studies.result import StudyResult
 
 COUNT = 8
@@ -195,7 +196,7 @@ def test_fields_are_measured_once_and_without_features(saved, tmp_path, capsys, 
         row = {"model": "made up", "layer": layer, "matcher": "optimal"}
         return StudyResult("approximation", (row,), {}, {"study": "approximation"})
 
-    monkeypatch.setattr("semrsm.studies.approximation", measured)
+    monkeypatch.setattr("semrsm.studies.approximation_quality.approximation", measured)
     table, protocol = numbers_of(
         capsys, tmp_path / "two", "approximation", "--features", saved, saved, "--layers", "late",
         "--sizes", "16", "--peers", "scipy", "--rounds", "1",
@@ -357,8 +358,9 @@ def test_translation_takes_few_photographs_unless_told(photos, tmp_path, capsys,
         seen.append(([name for name, _ in images], model))
         raise InputError("enough")
 
-    monkeypatch.setattr("semrsm.studies.translation", stop)
-    monkeypatch.setattr("semrsm.cli.study.TRANSLATION_PHOTOS", 3)
+    monkeypatch.setattr("semrsm.studies.translation_sensitivity.translation", stop)
+    few = dataclasses.replace(STUDIES["translation"], limit=3)
+    monkeypatch.setitem(STUDIES, "translation", few)
     for limit in ((), ("--limit", "5")):
         run(capsys, "study", "translation", photos, *limit, "--out", tmp_path / "out")
     assert [len(names) for names, _ in seen] == [3, 5]
@@ -472,7 +474,7 @@ def test_class_scores_are_asked_of_every_file_before_any_work(
     def never(*_, **__):
         raise AssertionError("the first file was studied")
 
-    monkeypatch.setattr("semrsm.studies.class_agreement", never)
+    monkeypatch.setattr("semrsm.studies.agreement.class_agreement", never)
     files = (saved, tmp_path / "none.npz")
     status, _, errors = run(
         capsys, "study", "class-agreement", photos, "--features", *files, "--out", tmp_path / "out"
@@ -485,7 +487,7 @@ def test_class_scores_are_asked_of_every_file_before_any_work(
 def test_pairs_are_looked_for_in_every_file(photos, saved, tmp_path, capsys, monkeypatch):
     features = semrsm.load_features(saved)
     Features({"late": features["late"][:4]}, ids=features.ids[:4]).save(tmp_path / "few.npz")
-    monkeypatch.setattr("semrsm.studies.locations", pytest.fail)
+    monkeypatch.setattr("semrsm.studies.location_maps.locations", pytest.fail)
     status, _, errors = run(
         capsys, "study", "locations", photos, "--features", saved, tmp_path / "few.npz",
         "--pair", features.ids[0], features.ids[-1], "--out", tmp_path / "out",

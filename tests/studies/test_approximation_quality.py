@@ -83,13 +83,13 @@ def test_the_exact_matcher_joins(features):
 
 
 def test_fields_are_smooth_and_drawn_from_the_seed():
-    from semrsm.studies.approximation_quality import _fields
+    from semrsm.studies.approximation_sources import smooth_fields
 
-    found = _fields(2, 12, 5, seed=3)
+    found = smooth_fields(2, 12, 5, seed=3)
     assert found.shape == (2, 144, 5)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, _fields(2, 12, 5, seed=3))
-    assert not np.array_equal(found, _fields(2, 12, 5, seed=4))
+    np.testing.assert_array_equal(found, smooth_fields(2, 12, 5, seed=3))
+    assert not np.array_equal(found, smooth_fields(2, 12, 5, seed=4))
     grid = found.reshape(2, 12, 12, 5)
     near = np.abs(np.diff(grid, axis=1)).mean()
     far = np.abs(grid - grid[:, ::-1]).mean()

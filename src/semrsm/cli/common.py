@@ -179,7 +179,12 @@ def image_size(pixels: list[int] | None) -> int | tuple[int, int] | None:
 
 def holds_photographs(path: Path) -> bool:
     """Tell whether a path is a folder of photographs: stores, indices and runs are folders too."""
-    return path.is_dir() and path.suffix != ".zarr" and not (path / "zarr.json").is_file()
+    return path.is_dir() and not is_store(path)
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a path is a folder of arrays: features, an index or a run."""
+    return path.is_dir() and (path.suffix == ".zarr" or (path / "zarr.json").is_file())
 
 
 def features_of(arguments: argparse.Namespace) -> Features:

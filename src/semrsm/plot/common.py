@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,9 @@ TICKS = 24  # more names than this cannot be read
 SMALL = 8.0  # points
 MEDIUM = 9.5
 
+#: Concept vectors of the layer that is drawn patch by patch, about.
+_MIDDLE = 196
+
 
 def matcher_words(matcher: str) -> str:
     """Return what an RSM of a matcher is called.
@@ -34,6 +38,29 @@ def matcher_words(matcher: str) -> str:
     ('spatio-semantic', 'semantic (optimal)')
     """
     return "spatio-semantic" if matcher == "none" else f"semantic ({matcher})"
+
+
+def middle_layer(sizes: Mapping[str, int | tuple[int, int]]) -> str | None:
+    """Choose the layer to draw patch by patch: patches that are small, and not too many to see.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int or (int, int)
+        The number of concept vectors of each layer, or height and width of its grid.
+
+    Returns
+    -------
+    str or None
+        The layer whose number is nearest to 14 x 14, in ratio; None where there is no layer.
+
+    Examples
+    --------
+    >>> middle_layer({"early": (56, 56), "middle": (14, 14), "late": (7, 7)})
+    'middle'
+    """
+    return min(
+        sizes, key=lambda layer: abs(float(np.log(np.prod(sizes[layer]) / _MIDDLE))), default=None
+    )
 
 
 def check_pair(texts: Any, name: str) -> None:

@@ -3,8 +3,7 @@
 from .explorer import Exploration, Start, write_explorer
 from .page import Figure, Section, Table, figure_to_png, write_report
 from .results import figures_of, match_figure, write_results_report
-from .studies import write_study_report
-from .translation import write_translation_report
+from .studies import write_study_report, write_translation_report
 
 __all__ = [
     "Exploration",

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..features.record import concept_vectors
 from ..matching.pair import match
 from ..plot import plot_match, plot_rsms
+from ..plot.common import middle_layer
 from .explorer import write_explorer
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def match_figure(
     grids = {k: g for k, g in results.grids.items() if k in features and np.prod(g) <= MOST_PATCHES}
     if not grids or len(features.ids) < 2:
         return None
-    layer = min(grids, key=lambda name: abs(np.log(np.prod(grids[name]) / 196)))
+    layer = middle_layer(grids) or next(iter(grids))
     photos = ImageFolder(images)
     changed = _most_changed(results, layer)
     i, j = (0, 1) if changed is None else changed[1][0]

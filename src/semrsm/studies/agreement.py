@@ -24,22 +24,24 @@ from .._internal.statistics import (
 )
 from ..errors import InputError
 from ..features import Features
-from ..kernels import Kernel
+from ..kernels import KERNELS, Kernel
 from ..matching.base import Matcher
 from ..matrices.comparison import correlation
 from ..matrices.gram import Gram
 from .choices import (
-    KERNEL_NAMES,
+    BOOTSTRAP,
+    MATCHER_CHOICE,
     MATCHER_NAMES,
-    Progress,
     chosen_features,
     chosen_kernels,
     chosen_matchers,
     compute_grams,
+    kernel_choice,
     model_of,
     vectors_of,
 )
 from .result import StudyResult
+from .study import Inputs, Options, Progress, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +70,7 @@ def class_agreement(
     features: Features,
     *,
     layers: str | Sequence[str] | None = None,
-    kernels: Sequence[str | Kernel] = KERNEL_NAMES,
+    kernels: Sequence[str | Kernel] = tuple(KERNELS),
     matchers: Sequence[str | Matcher] = MATCHER_NAMES,
     confidence: float = 0.95,
     resamples: int = 1000,
@@ -326,3 +328,63 @@ def _draw_correlations(rows: Sequence[Mapping[str, Any]]) -> Figure:
             panel = panels.setdefault(f"{row['layer']}, {method.capitalize()}", {})
             panel[row["kernel"], row["matcher"]] = value
     return plot_intervals(panels, xlabel="correlation with JSD (further left is better)")
+
+
+def _look(inputs: Inputs, _: Options) -> None:
+    for path, features in zip(inputs.files, inputs.features, strict=True):
+        if features.logits is None:
+            raise InputError(
+                f"--features: expected files with class scores; {str(path)!r} has none"
+            )
+
+
+def _run(inputs: Inputs, options: Options) -> StudyResult:
+    return inputs.each(
+        lambda features, progress: class_agreement(features, progress=progress, **options)
+    )
+
+
+STUDY = Study(
+    name="class-agreement",
+    help="correlate similarity with the divergence of the predicted classes",
+    examples="  semrsm study class-agreement imagenet/ --dataset imagenet --limit 200 --out "
+    "agreement/\n"
+    "  semrsm study class-agreement photos/ --model efficientnet-lite0 efficientnet-lite1 "
+    "--layers _blocks.15 --out agreement/",
+    title="Similarity and predicted classes",
+    question="Are images that a network finds similar also those that it classifies alike? For "
+    "every pair of images the similarity at a layer meets the Jensen–Shannon divergence of the "
+    "predicted class probabilities. The more negative their correlation, the better they "
+    "agree. Differences are to the spatio-semantic RSM with the same kernel; an interval that "
+    "does not contain 0 speaks for a difference that does not hang on the images taken.",
+    columns={
+        "model": "Model",
+        "layer": "Layer",
+        "vectors": "Vectors",
+        "kernel": "Kernel",
+        "matcher": "RSM",
+        "pearson": "Pearson",
+        "pearson_low": "low",
+        "pearson_high": "high",
+        "pearson_difference": "Difference",
+        "pearson_difference_low": "low",
+        "pearson_difference_high": "high",
+        "spearman": "Spearman",
+        "spearman_difference": "Difference",
+    },
+    figures={
+        "scatter": (
+            "Similarity against divergence",
+            "Every point is a pair of images; the darker, the more pairs.",
+        ),
+        "correlations": (
+            "Correlations",
+            "Correlation of similarity with divergence, with intervals from a bootstrap over "
+            "images. Further left is better.",
+        ),
+    },
+    run=_run,
+    groups=(kernel_choice(*KERNELS), MATCHER_CHOICE, BOOTSTRAP),
+    look=_look,
+    fewest=lambda _: 4,
+)

@@ -1,4 +1,4 @@
-"""What the studies let their callers choose, checked in one place before any work."""
+"""The choices that studies share: kernels, matchers, layers, resamples; checked before any work."""
 
 from __future__ import annotations
 
@@ -8,25 +8,60 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .._internal.statistics import check_bootstrap
 from ..api import gram
 from ..errors import InputError
 from ..features import Features
-from ..kernels import Kernel, resolve_kernel
+from ..kernels import KERNELS, Kernel, resolve_kernel
 from ..matching.base import Matcher
-from ..matching.registry import resolve_matcher
+from ..matching.registry import MATCHERS, resolve_matcher
 from ..matrices.gram import Gram
+from .study import Group, Option, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Thing = TypeVar("Thing", Kernel, Matcher)
-Progress = Callable[[int, int], object]
-
-#: The three kernels of the paper, and those that this package adds.
-KERNEL_NAMES = ("linear", "cosine", "rbf", "polynomial", "laplacian", "rational-quadratic")
 
 #: Spatio-semantic and semantic.
 MATCHER_NAMES = ("none", "optimal")
+
+
+def kernel_choice(*default: str) -> Group:
+    """Return the option ``--kernel`` with its default, and its check."""
+    option = Option(
+        "--kernel",
+        lambda: f"some of {', '.join(KERNELS)} (default: {' '.join(default)})",
+        default=list(default),
+        nargs="+",
+        metavar="KERNEL",
+        keyword="kernels",
+    )
+    return Group((option,), lambda options: chosen_kernels(options["kernels"]))
+
+
+MATCHER_CHOICE = Group(
+    (
+        Option(
+            "--matcher",
+            lambda: f"some of {', '.join(MATCHERS)} (default: {' '.join(MATCHER_NAMES)})",
+            default=list(MATCHER_NAMES),
+            nargs="+",
+            metavar="MATCHER",
+            keyword="matchers",
+        ),
+    ),
+    lambda options: chosen_matchers(options["matchers"]),
+)
+
+BOOTSTRAP = Group(
+    (
+        Option("--confidence", "(default: %(default)s)", float, 0.95),
+        Option("--resamples", "(default: %(default)s)", int, 1000),
+        Option("--random-seed", "of the resamples (default: %(default)s)", int, 0, keyword="seed"),
+    ),
+    lambda options: check_bootstrap(options["confidence"], options["resamples"], options["seed"]),
+)
 
 
 def chosen_kernels(kernels: str | Kernel | Sequence[str | Kernel]) -> dict[str, Kernel]:
@@ -106,7 +141,7 @@ def compute_grams(
                 ids=features.ids,
                 workers=workers,
                 memory=memory,
-                progress=None if progress is None else _shifted(progress, base, total),
+                progress=None if progress is None else shifted(progress, base, total),
             )
     return found
 
@@ -121,7 +156,8 @@ def model_of(features: Features) -> str:
     return str(features.provenance.get("model", ""))
 
 
-def _shifted(progress: Progress, base: int, total: int) -> Progress:
+def shifted(progress: Progress, base: int, total: int) -> Progress:
+    """Return a progress callback for a part of the work, after `base` of `total` pairs."""
     return lambda done, _: progress(min(base + done, total), total)
 
 

@@ -29,22 +29,23 @@ from ..matrices.comparison import (
 )
 from ..matrices.gram import Gram
 from .choices import (
+    MATCHER_CHOICE,
     MATCHER_NAMES,
-    Progress,
-    _shifted,
     chosen_features,
     chosen_kernels,
     chosen_matchers,
     compute_grams,
+    kernel_choice,
     model_of,
+    shifted,
     vectors_of,
 )
 from .result import StudyResult
+from .study import Inputs, Option, Options, Progress, Row, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 Place = tuple[str, str]
 
 #: The two estimates of every row, and whether HSIC is debiased.
@@ -158,7 +159,7 @@ def layers(
                 by_matcher,
                 workers=workers,
                 memory=memory,
-                progress=None if progress is None else _shifted(progress, done, total),
+                progress=None if progress is None else shifted(progress, done, total),
             )
         )
 
@@ -319,3 +320,79 @@ def _draw_diagonal(rows: Sequence[Row], kernel: str) -> Figure:
     from ..plot.layers import plot_extents
 
     return cast("Figure", plot_extents(rows, kernel=kernel).figure)
+
+
+def _check(options: Options) -> None:
+    if options["interval"] is not None:
+        check_interval(options["interval"])
+
+
+def _fewest(options: Options) -> int:
+    return DEBIASED_IMAGES if options["interval"] is None else JACKKNIFE_IMAGES
+
+
+def _run(inputs: Inputs, options: Options) -> StudyResult:
+    with inputs.watch("Matching", "pairs") as progress:
+        return layers(*inputs.features, progress=progress, **options)
+
+
+def _rows(result: StudyResult) -> Sequence[Row]:
+    """Return the rows of the two RSMs of one layer, or, of two networks, of one kind of RSM."""
+    if result.protocol.get("other") is None:
+        found = [
+            row
+            for row in result.table
+            if (row["model_a"], row["layer_a"]) == (row["model_b"], row["layer_b"])
+            and row["matcher_a"] == "none" != row["matcher_b"]
+        ]
+    else:
+        found = [row for row in result.table if row["matcher_a"] == row["matcher_b"]]
+    return found or result.table
+
+
+STUDY = Study(
+    name="layers",
+    help="compare the RSMs of all layers of one network or two by CKA",
+    examples="  semrsm study layers photos/ --out layers/\n"
+    "  semrsm study layers photos/ --model resnet18 resnet50 --out layers/",
+    title="RSMs of all layers compared",
+    question="Centred kernel alignment (CKA) of the RSMs of all layers, spatio-semantic and "
+    "semantic. Where the two kinds of RSM of one layer differ, space decided what the usual RSM "
+    "saw.",
+    columns={
+        "model_a": "Model",
+        "layer_a": "Layer",
+        "matcher_a": "RSM",
+        "model_b": "Model",
+        "layer_b": "Layer",
+        "matcher_b": "RSM",
+        "kernel": "Kernel",
+        "cka": "CKA",
+        "debiased_cka": "debiased",
+    },
+    figures={
+        "heatmaps": (
+            "CKA of all layers",
+            "One colour scale; biased and debiased estimates are both in table.csv.",
+        ),
+        "diagonal": (
+            "The two RSMs of one layer against its spatial extent",
+            "CKA of the semantic and the spatio-semantic RSM of the same layer.",
+        ),
+    },
+    run=_run,
+    groups=(kernel_choice("cosine"), MATCHER_CHOICE),
+    options=(
+        Option(
+            "--interval",
+            "also intervals over images of this confidence, such as 0.95",
+            float,
+            metavar="CONFIDENCE",
+        ),
+    ),
+    check=_check,
+    fewest=_fewest,
+    several_help="; two are compared with each other",
+    most_networks=2,
+    rows=_rows,
+)

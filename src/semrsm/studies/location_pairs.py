@@ -1,0 +1,125 @@
+"""The pairs of images whose locations are mapped: given, or those that matching raises most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..api import gram
+from ..errors import InputError, did_you_mean
+from ..features import Features
+from ..matching.base import Matcher
+from ..matching.none import NoMatch
+from ..tokens import measure
+from .choices import shifted, vectors_of
+from .study import Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Pairs that are chosen where none are given, at most.
+CHOSEN_PAIRS = 4
+
+
+def known_grids(features: Features) -> dict[str, tuple[int, int]]:
+    """Return the grid of each layer, or refuse a layer without one."""
+    grids = {layer: grid for layer, grid in features.grids.items() if layer in features}
+    for layer in features:
+        if layer not in grids:
+            raise InputError(
+                f"layers: expected layers whose grid is known; that of {layer!r} is not. Choose "
+                'others, or state it in the features\' provenance: {"grids": {layer: [H, W]}}'
+            )
+        height, width = grids[layer]
+        if height * width != vectors_of(features[layer]):
+            raise InputError(
+                f"features: expected {height} x {width} = {height * width} vectors in {layer!r}, "
+                f"as its grid says; got {vectors_of(features[layer])}"
+            )
+    return grids
+
+
+def checked_pairs(pairs: Any, ids: Sequence[str]) -> list[tuple[int, int]]:
+    """Return pairs of ids or indices as indices, or refuse what is not a pair of images."""
+    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
+        raise InputError(f"pairs: expected a sequence of (left, right); got {pairs!r}")
+    found: list[tuple[int, int]] = []
+    for pair in pairs:
+        if isinstance(pair, (str, bytes)) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise InputError(f"pairs: expected (left, right), two ids or indices; got {pair!r}")
+        left, right = (_index(image, ids) for image in pair)
+        if (left, right) in found:
+            raise InputError(f"pairs: expected each once; got {pair!r} more than once")
+        found.append((left, right))
+    if not found:
+        raise InputError("pairs: expected at least one pair of images; got none")
+    return found
+
+
+def _index(image: Any, ids: Sequence[str]) -> int:
+    if isinstance(image, str):
+        if image not in ids:
+            raise InputError(
+                f"pairs: expected ids of the features; there is no {image!r}."
+                f"{did_you_mean(image, ids)}"
+            )
+        return ids.index(image)
+    whole = isinstance(image, (int, np.integer)) and not isinstance(image, bool)
+    if not whole or not 0 <= image < len(ids):
+        raise InputError(f"pairs: expected ids, or indices from 0 to {len(ids) - 1}; got {image!r}")
+    return int(image)
+
+
+def rising_pairs(
+    array: Any,
+    matcher: Matcher,
+    layer: str,
+    *,
+    workers: int | None,
+    memory: int | str | None,
+    progress: Progress | None,
+    total: int,
+) -> list[tuple[int, int]]:
+    """Return a few images, each with the one whose similarity the matching raises most."""
+    count = int(array.shape[0])
+    spread = np.linspace(0, count - 1, min(CHOSEN_PAIRS, count)).round().astype(int)
+    measure(array, f"features[{layer!r}]")  # refuses what is not finite, by the layer's name
+    cosines = []
+    for n, chosen in enumerate((NoMatch(), matcher)):
+        found = gram(
+            array[spread],
+            array,
+            matcher=chosen,
+            workers=workers,
+            memory=memory,
+            progress=None
+            if progress is None
+            else shifted(progress, n * len(spread) * count, total),
+        )
+        cosines.append(found.rsm("cosine").values)
+    rise = cosines[1] - cosines[0]
+    pairs: list[tuple[int, int]] = []
+    for row, left in enumerate(spread.tolist()):
+        rise[row, left] = -np.inf
+        for known, other in pairs:
+            if left == other:
+                rise[row, known] = -np.inf  # the same pair, seen from its other side
+        if rise[row].max() > -np.inf:
+            pairs.append((left, int(rise[row].argmax())))
+    return pairs
+
+
+def vectors_of_pairs(
+    features: Features, pairs: Sequence[tuple[int, int]]
+) -> dict[tuple[str, int], NDArray[Any]]:
+    """Return the concept vectors (S, C) of the images in the pairs, checked, by layer and image."""
+    found = {}
+    for layer in features:
+        for i in sorted({i for pair in pairs for i in pair}):
+            values = np.asarray(features[layer][i])
+            vectors = values.reshape(len(values), -1).T if values.ndim == 3 else values
+            measure([vectors], f"features[{layer!r}], {features.ids[i]!r}")
+            found[layer, i] = vectors
+    return found
