@@ -172,7 +172,7 @@ def test_no_baseline_no_difference(features):
     study = class_agreement(
         features, kernels="cosine", matchers=["optimal", BatchOptimal(4)], resamples=5
     )
-    assert {row["matcher"] for row in study.table} == {"optimal", "batch-optimal (window=4)"}
+    assert {row["matcher"] for row in study.table} == {"optimal", "batch-optimal:window=4"}
     assert all(row["spearman_difference"] is None for row in study.table)
 
 

@@ -36,8 +36,8 @@ def test_quality_against_independent_matchers(features):
     by_name = {
         "none": oracles.MATCHERS["none"],
         "greedy": oracles.greedy,
-        "topk-greedy (k=4)": lambda a, b: oracles.topk_greedy(a, b, 4),
-        "batch-optimal (window=4)": lambda a, b: oracles.batch_optimal(a, b, 4),
+        "topk-greedy:k=4": lambda a, b: oracles.topk_greedy(a, b, 4),
+        "batch-optimal:window=4": lambda a, b: oracles.batch_optimal(a, b, 4),
         "optimal": oracles.optimal,
     }
     chosen = [0, 1, 2, 4, 5]
@@ -79,7 +79,7 @@ def test_the_exact_matcher_joins(features):
     study = approximation(features, layers="late", matchers=["greedy"], **QUICK)
     assert [row["matcher"] for row in study.table] == ["greedy", "optimal"]
     study = approximation(features, layers="late", matchers=[Optimal(1e-9)], **QUICK)
-    assert [row["matcher"] for row in study.table] == ["optimal"]
+    assert [row["matcher"] for row in study.table] == ["optimal:tolerance=1e-09"]
 
 
 def test_fields_are_smooth_and_drawn_from_the_seed():

@@ -290,7 +290,8 @@ def test_gallery_names_what_is_shared(features, objects):
         (["rbf", "laplacian"], True),
         (["linear"], True),
         (["linear", "cosine"], False),
-        (["polynomial"], False),
+        (["polynomial"], True),  # of an odd degree: it increases with V
+        (["polynomial:degree=2"], False),
     ],
 )
 def test_a_search_gives_the_table_of_the_gram(features, objects, kernels, searched, monkeypatch):

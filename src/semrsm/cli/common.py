@@ -82,12 +82,6 @@ def add_model_options(
     )
 
 
-def matching_device(arguments: argparse.Namespace) -> str | None:
-    """Return where matchers run by --device: other devices are for the network alone."""
-    device = str(arguments.device or "")
-    return device if device.startswith("cuda") else None
-
-
 def add_matching_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the matching engine."""
     group = parser.add_argument_group("engine")

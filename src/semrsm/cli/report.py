@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..kernels import KERNELS, resolve_kernel
+from ..kernels import KERNELS, resolve_kernels
 from ..matrices.results import Results
 from .common import add_command, emit, holds_photographs, progress_bar
 
@@ -76,8 +76,8 @@ def add(subparsers: Any) -> None:
         "--kernel",
         nargs="+",
         metavar="KERNEL",
-        help=f"one or more of {', '.join(KERNELS)} (default: those of the results; for a run, "
-        "cosine)",
+        help=f"one or more of {', '.join(KERNELS)}, with options as in polynomial:degree=2 "
+        "(default: those of the results; for a run, cosine)",
     )
     parser.add_argument(
         "--study",
@@ -98,8 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.images is not None and not holds_photographs(arguments.images):
         what = "a store" if arguments.images.is_dir() else "not one"
         raise InputError(f"--images: expected a folder; {str(arguments.images)!r} is {what}")
-    for kernel in arguments.kernel or ():
-        resolve_kernel(kernel)
+    if arguments.kernel is not None:
+        resolve_kernels(arguments.kernel)
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sections = [study_section(folder) for folder in arguments.study]
     source = _source(arguments.results)

@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._internal.checks import whole_number
 from .._internal.outputs import check_new_folder
 from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..errors import InputError
 from ..studies import STUDIES, Inputs, Option, Study
-from ..studies.choices import whole_number
 from .common import (
     Progress,
     add_command,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
+from ..kernels import resolve_kernel
+from ..matching.registry import BASELINE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,18 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHARES = ("figure", "layer")
-BOUNDED = (
-    "cosine",
-    "rbf",
-    "laplacian",
-    "rational-quadratic",
-)  # kernels whose values compare across layers
 TICKS = 24  # more names than this cannot be read
 SMALL = 8.0  # points
 MEDIUM = 9.5
-
-#: Concept vectors of the layer that is drawn patch by patch, about.
-_MIDDLE = 196
 
 
 def matcher_words(matcher: str) -> str:
@@ -37,30 +29,7 @@ def matcher_words(matcher: str) -> str:
     >>> matcher_words("none"), matcher_words("optimal")
     ('spatio-semantic', 'semantic (optimal)')
     """
-    return "spatio-semantic" if matcher == "none" else f"semantic ({matcher})"
-
-
-def middle_layer(sizes: Mapping[str, int | tuple[int, int]]) -> str | None:
-    """Choose the layer to draw patch by patch: patches that are small, and not too many to see.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int or (int, int)
-        The number of concept vectors of each layer, or height and width of its grid.
-
-    Returns
-    -------
-    str or None
-        The layer whose number is nearest to 14 x 14, in ratio; None where there is no layer.
-
-    Examples
-    --------
-    >>> middle_layer({"early": (56, 56), "middle": (14, 14), "late": (7, 7)})
-    'middle'
-    """
-    return min(
-        sizes, key=lambda layer: abs(float(np.log(np.prod(sizes[layer]) / _MIDDLE))), default=None
-    )
+    return "spatio-semantic" if matcher == BASELINE else f"semantic ({matcher})"
 
 
 def check_pair(texts: Any, name: str) -> None:
@@ -108,10 +77,24 @@ def add_scale(figure: Any, image: Any, axes: Any, text: str, **options: Any) -> 
     bar.set_label(text, fontsize=SMALL)
 
 
-def resolve_share(share: str | None, kernel: str) -> str:
+def is_bounded(kernel: str) -> bool:
+    """Tell by a kernel's label whether its values compare across layers; not, where it is unknown.
+
+    Examples
+    --------
+    >>> is_bounded("rbf:sigma=2.0"), is_bounded("linear")
+    (True, False)
+    """
+    try:
+        return resolve_kernel(kernel).is_bounded
+    except InputError:  # somebody's own, of which only the name is known
+        return False
+
+
+def resolve_share(share: str | None, kernel: str | None) -> str:
     """Return which panels have one scale; by default all, where the kernel is bounded."""
     if share is None:
-        return "figure" if kernel in BOUNDED else "layer"
+        return "figure" if not kernel or is_bounded(kernel) else "layer"
     if share not in SHARES:
         raise InputError(
             f"share: expected one of {', '.join(SHARES)}; got {share!r}."

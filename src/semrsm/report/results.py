@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..features.layers import middle_layer
 from ..features.record import concept_vectors
 from ..matching.pair import match
+from ..matching.registry import BASELINE
+from ..matrices.results import file_names
 from ..plot import plot_match, plot_rsms
-from ..plot.common import middle_layer
 from .explorer import write_explorer
 
 if TYPE_CHECKING:
@@ -36,7 +38,10 @@ def figures_of(results: Results) -> dict[str, Callable[[], Any]]:
     -------
     dict of str to callable
     """
-    return {f"rsms-{kernel}": partial(_draw_rsms, results, kernel) for kernel in results.kernels}
+    names = file_names(results.kernels)
+    return {
+        f"rsms-{names[kernel]}": partial(_draw_rsms, results, kernel) for kernel in results.kernels
+    }
 
 
 def write_results_report(
@@ -128,12 +133,12 @@ def _most_changed(
 ) -> tuple[str, list[tuple[int, int]]] | None:
     """Return a layer and the pairs whose cosine the matching raises most, strongest first."""
     layer = layer or results.layers[-1]
-    if (layer, "none") not in results.grams or (layer, "optimal") not in results.grams:
+    if (layer, BASELINE) not in results.grams or (layer, "optimal") not in results.grams:
         return None
     gram = results.grams[layer, "optimal"]
     if not gram.is_symmetric or len(gram.row_ids) < 2:
         return None
-    gain = gram.rsm("cosine").values - results.grams[layer, "none"].rsm("cosine").values
+    gain = gram.rsm("cosine").values - results.grams[layer, BASELINE].rsm("cosine").values
     rows, columns = np.triu_indices_from(gain, k=1)
     order = np.argsort(-gain[rows, columns], kind="stable")[:most]
     return layer, [(int(rows[k]), int(columns[k])) for k in order]

@@ -19,10 +19,12 @@ from ..errors import InputError
 from ..kernels import Kernel
 from ..matching.assignment import LADDER, Stage
 from .question import check_question
+from .results import entries_of, table_of, write_neighbours
 from .search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -79,6 +81,71 @@ class TopK:
     def names(self, query: int) -> list[str]:
         """Return the names of the results of one query."""
         return [self.gallery_ids[i] for i in self.indices[query]]
+
+    def certificate(self) -> dict[str, Any]:
+        """Return how sure the results are, and how many assignments they took."""
+        return {
+            "exact": self.exact,
+            "approximate": False,
+            "pairs": self.pairs,
+            "solved": self.solved,
+            "removed": dict(self.removed),
+        }
+
+    def certainty(self) -> str:
+        """Return the certificate as a sentence."""
+        share = self.solved / self.pairs if self.pairs else 0.0
+        if self.exact:
+            return f"exact; {share:.1%} of {self.pairs:,} pairs needed an assignment"
+        return (
+            f"the best of {share:.1%} of {self.pairs:,} pairs; neighbours.json says for each query "
+            "what may have been missed"
+        )
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row for each query and rank: names and similarity."""
+        return table_of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values: kernel, certificate, and the results of each query."""
+        return {
+            "kernel": self.kernel,
+            **self.certificate(),
+            "queries": entries_of(self, {"missed_at_most": self.missed_at_most}),
+        }
+
+    def write(
+        self,
+        out: str | Path,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        extra: Callable[[Path], object] | None = None,
+    ) -> Path:
+        """Write ``neighbours.json`` and ``neighbours.csv`` into a new folder.
+
+        Parameters
+        ----------
+        out : str or Path
+            The folder; it appears when it is complete.
+        facts : mapping, optional
+            More for the JSON file, such as the command; they stand first.
+        overwrite : bool, default False
+            Whether a folder that has files in it may be replaced.
+        extra : callable, optional
+            Given the unfinished folder, writes more into it.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            If the folder may not be written.
+        """
+        return write_neighbours(self, out, facts=facts, overwrite=overwrite, extra=extra)
 
 
 def topk(

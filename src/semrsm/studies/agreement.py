@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.arrays import to_numpy
+from .._internal.checks import Progress
 from .._internal.outputs import versions
 from .._internal.statistics import (
     check_bootstrap,
@@ -24,8 +25,9 @@ from .._internal.statistics import (
 )
 from ..errors import InputError
 from ..features import Features
-from ..kernels import KERNELS, Kernel
+from ..kernels import KERNELS, Kernel, resolve_kernels
 from ..matching.base import Matcher
+from ..matching.registry import BASELINE, resolve_matchers
 from ..matrices.comparison import correlation
 from ..matrices.gram import Gram
 from .choices import (
@@ -33,15 +35,14 @@ from .choices import (
     MATCHER_CHOICE,
     MATCHER_NAMES,
     chosen_features,
-    chosen_kernels,
-    chosen_matchers,
     compute_grams,
     kernel_choice,
+    measured_layers,
     model_of,
     vectors_of,
 )
 from .result import StudyResult
-from .study import Inputs, Options, Progress, Study
+from .study import Inputs, Options, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,7 +133,7 @@ def class_agreement(
     >>> [row["matcher"] for row in study.table]
     ['none', 'optimal']
     """
-    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     check_bootstrap(confidence, resamples, seed)
     features = chosen_features(features, layers, fewest=4)
     if features.logits is None:
@@ -144,7 +145,14 @@ def class_agreement(
         raise InputError(
             f"features: expected images of different classes; all divergences are {reference[0]:g}"
         )
-    grams = compute_grams(features, by_matcher, workers=workers, memory=memory, progress=progress)
+    grams = compute_grams(
+        measured_layers(features),
+        features.ids,
+        by_matcher,
+        workers=workers,
+        memory=memory,
+        progress=progress,
+    )
 
     counts = resampled_counts(len(divergences), resamples, seed)
     rows: list[dict[str, Any]] = []
@@ -187,10 +195,10 @@ def class_agreement(
                 row |= {method: value, f"{method}_low": low, f"{method}_high": high}
             for method in METHODS:
                 difference: tuple[float | None, ...] = (None, None, None)
-                if matcher != "none" and "none" in by_matcher:
+                if matcher != BASELINE and BASELINE in by_matcher:
                     difference = _with_interval(
-                        values[method][kernel, matcher] - values[method][kernel, "none"],
-                        drawn[method][kernel, matcher] - drawn[method][kernel, "none"],
+                        values[method][kernel, matcher] - values[method][kernel, BASELINE],
+                        drawn[method][kernel, matcher] - drawn[method][kernel, BASELINE],
                         confidence,
                     )
                 for suffix, number in zip(("", "_low", "_high"), difference, strict=True):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .._internal.checks import Progress, whole_number
 from .._internal.outputs import versions
 from ..api import gram
 from ..errors import InputError, did_you_mean
@@ -22,13 +23,14 @@ from ..matching.base import Matcher
 from ..matching.greedy import Greedy, TopKGreedy
 from ..matching.none import NoMatch
 from ..matching.optimal import Optimal
+from ..matching.registry import resolve_matchers
 from ..matching.windows import BatchOptimal
 from ..matrices.gram import Gram
 from .approximation_sources import Source, smooth_fields, taken
-from .choices import chosen_features, chosen_matchers, model_of, vectors_of, whole_number
+from .choices import chosen_features, model_of, vectors_of
 from .peers import PEERS, installed, time_peer
 from .result import StudyResult, joined
-from .study import Inputs, Option, Options, Progress, Study
+from .study import Inputs, Option, Options, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -159,7 +161,7 @@ def approximation(
     >>> [(row["vectors"], row["matcher"]) for row in study.table]
     [(16, 'greedy'), (16, 'optimal')]
     """
-    by_matcher = chosen_matchers(matchers)
+    by_matcher = resolve_matchers(matchers)
     exact = next((n for n, m in by_matcher.items() if isinstance(m, Optimal)), None)
     if exact is None:
         exact = "optimal"

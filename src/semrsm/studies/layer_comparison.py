@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .._internal.checks import Progress
 from .._internal.outputs import versions
 from ..errors import InputError
 from ..features import Features
-from ..kernels import Kernel
+from ..kernels import Kernel, resolve_kernels
 from ..matching.base import Matcher
+from ..matching.registry import BASELINE, resolve_matchers
 from ..matrices.comparison import (
     DEBIASED_IMAGES,
     JACKKNIFE_IMAGES,
@@ -32,16 +34,15 @@ from .choices import (
     MATCHER_CHOICE,
     MATCHER_NAMES,
     chosen_features,
-    chosen_kernels,
-    chosen_matchers,
     compute_grams,
     kernel_choice,
+    measured_layers,
     model_of,
     shifted,
     vectors_of,
 )
 from .result import StudyResult
-from .study import Inputs, Option, Options, Progress, Row, Study
+from .study import Inputs, Option, Options, Row, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,7 +136,7 @@ def layers(
     >>> [(row["layer_a"], row["cka"] < 1) for row in study.diagonal]
     [('map', True), ('pooled', False)]
     """
-    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     fewest = DEBIASED_IMAGES
     if interval is not None:
         check_interval(interval)
@@ -155,7 +156,8 @@ def layers(
         done = pairs * sum(len(found) for found in grams)
         grams.append(
             compute_grams(
-                side,
+                measured_layers(side),
+                side.ids,
                 by_matcher,
                 workers=workers,
                 memory=memory,
@@ -169,11 +171,11 @@ def layers(
         seen = [_Side(side, found, kernel, name) for side, found in zip(sides, grams, strict=True)]
         rows += _table(seen[0], seen[-1], interval)
         diagonal += [
-            _row(side, (layer, "none"), side, (layer, matcher), interval)
+            _row(side, (layer, BASELINE), side, (layer, matcher), interval)
             for side in seen
             for layer in side.features
             for matcher in by_matcher
-            if matcher != "none" and "none" in by_matcher
+            if matcher != BASELINE and BASELINE in by_matcher
         ]
     shown = "cosine" if "cosine" in by_kernel else next(iter(by_kernel))
     figures = {"heatmaps": partial(_draw_heatmaps, rows, shown)}
@@ -343,7 +345,7 @@ def _rows(result: StudyResult) -> Sequence[Row]:
             row
             for row in result.table
             if (row["model_a"], row["layer_a"]) == (row["model_b"], row["layer_b"])
-            and row["matcher_a"] == "none" != row["matcher_b"]
+            and row["matcher_a"] == BASELINE != row["matcher_b"]
         ]
     else:
         found = [row for row in result.table if row["matcher_a"] == row["matcher_b"]]

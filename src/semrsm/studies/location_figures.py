@@ -10,6 +10,7 @@ import numpy as np
 from ..features import Features
 from ..features.photographs import Photos
 from ..features.preprocess import Preprocess
+from ..matching.registry import BASELINE
 from .contributions import LocationMap, random_displacements
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _panels(
     left, right, layer = which
     images = [None if photos is None else photos.of(name) for name in (left, right)]
     panels = []
-    for matcher in ("none", *moving):
+    for matcher in (BASELINE, *moving):
         found = maps[left, right, layer, matcher]
         # Aligned, the right image's map is the left one's.
         sides = [("left", found.left, images[0]), ("right", found.right, images[1])]
@@ -82,7 +83,7 @@ def _panels(
                 f"cosine {found.similarity:.2f}",
                 image,
             )
-            for side, values, image in sides[: 1 if matcher == "none" else 2]
+            for side, values, image in sides[: 1 if matcher == BASELINE else 2]
         ]
     return panels
 

@@ -12,17 +12,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._internal.checks import Progress, check_progress
 from .._internal.outputs import versions
 from ..errors import InputError
 from ..features import Features
+from ..features.layers import middle_layer
 from ..matching.base import Matcher
 from ..matching.none import NoMatch
-from ..plot.common import middle_layer
+from ..matching.registry import BASELINE, resolve_matchers
+from ..tokens import measure
 from .choices import (
     MATCHER_CHOICE,
     MATCHER_NAMES,
     chosen_features,
-    chosen_matchers,
     model_of,
     vectors_of,
 )
@@ -30,7 +32,7 @@ from .contributions import TOP, LocationMap, location_map, summary_of
 from .location_figures import Seen, draw_displacements, draw_layers, draw_pairs
 from .location_pairs import CHOSEN_PAIRS, checked_pairs, known_grids, rising_pairs, vectors_of_pairs
 from .result import StudyResult
-from .study import Inputs, Option, Options, Progress, Study
+from .study import Inputs, Option, Options, Study
 
 if TYPE_CHECKING:
     Key = tuple[str, str, str, str]
@@ -129,12 +131,11 @@ def locations(
     >>> [round(row["share_elsewhere"], 2) for row in study.table]
     [0.0, 1.0]
     """
-    by_matcher = chosen_matchers(matchers)
-    moving = [name for name, matcher in by_matcher.items() if matcher.name != "none"]
+    by_matcher = resolve_matchers(matchers)
+    moving = [name for name in by_matcher if name != BASELINE]
     if not moving:
         raise InputError("matchers: expected at least one besides 'none', which moves nothing")
-    if progress is not None and not callable(progress):
-        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
+    check_progress(progress)
     features = chosen_features(features, layers, fewest=2)
     grids = known_grids(features)
     chosen = None if pairs is None else checked_pairs(pairs, features.ids)
@@ -142,16 +143,16 @@ def locations(
     shown = middle_layer(grids) or next(iter(grids))
 
     # The aligned map is what the others are compared with: it is made in any case.
-    every: dict[str, Matcher] = {"none": NoMatch(), **by_matcher}
+    every: dict[str, Matcher] = {BASELINE: NoMatch(), **by_matcher}
     maps_of_a_pair = len(features) * len(every)
     earlier = 0  # pairs matched in order to choose
     if chosen is None:
         started = min(CHOSEN_PAIRS, len(features.ids))
         earlier = 2 * started * len(features.ids)
         chosen = rising_pairs(
-            features[shown],
+            # Refuses what is not finite, by the layer's name.
+            measure(features[shown], f"features[{shown!r}]", grid=grids[shown]),
             by_matcher[moving[0]],
-            shown,
             workers=workers,
             memory=memory,
             progress=progress,
@@ -171,7 +172,7 @@ def locations(
                 )
                 if progress is not None:
                     progress(earlier + len(maps), total)
-            aligned = maps[left, right, layer, "none"]
+            aligned = maps[left, right, layer, BASELINE]
             rows += [
                 {
                     "model": model_of(features),
@@ -226,7 +227,7 @@ def locations(
 
 
 def _check(options: Options) -> None:
-    if all(matcher.name == "none" for matcher in chosen_matchers(options["matchers"]).values()):
+    if set(resolve_matchers(options["matchers"])) == {BASELINE}:
         raise InputError("--matcher: expected at least one besides 'none', which moves nothing")
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.checks import Progress, is_whole_number
 from ..api import gram
 from ..errors import InputError, did_you_mean
 from ..features import Features
 from ..matching.base import Matcher
 from ..matching.none import NoMatch
-from ..tokens import measure
+from ..tokens import Tokens, measure
 from .choices import shifted, vectors_of
-from .study import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,16 +66,14 @@ def _index(image: Any, ids: Sequence[str]) -> int:
                 f"{did_you_mean(image, ids)}"
             )
         return ids.index(image)
-    whole = isinstance(image, (int, np.integer)) and not isinstance(image, bool)
-    if not whole or not 0 <= image < len(ids):
+    if not is_whole_number(image) or not 0 <= image < len(ids):
         raise InputError(f"pairs: expected ids, or indices from 0 to {len(ids) - 1}; got {image!r}")
     return int(image)
 
 
 def rising_pairs(
-    array: Any,
+    tokens: Tokens,
     matcher: Matcher,
-    layer: str,
     *,
     workers: int | None,
     memory: int | str | None,
@@ -83,14 +81,14 @@ def rising_pairs(
     total: int,
 ) -> list[tuple[int, int]]:
     """Return a few images, each with the one whose similarity the matching raises most."""
-    count = int(array.shape[0])
+    count = tokens.count
     spread = np.linspace(0, count - 1, min(CHOSEN_PAIRS, count)).round().astype(int)
-    measure(array, f"features[{layer!r}]")  # refuses what is not finite, by the layer's name
+    started = tokens.take(spread)
     cosines = []
     for n, chosen in enumerate((NoMatch(), matcher)):
         found = gram(
-            array[spread],
-            array,
+            started,
+            tokens,
             matcher=chosen,
             workers=workers,
             memory=memory,

@@ -7,36 +7,37 @@ The F1 score of the sets of annotated objects says how well they fit.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.checks import Progress, whole_number
 from .._internal.outputs import versions
 from .._internal.statistics import check_bootstrap, resampled_counts
 from ..errors import InputError
 from ..features import Features
 from ..features.photographs import Photos
-from ..kernels import KERNELS, DistanceKernel, Kernel
+from ..kernels import KERNELS, Kernel, resolve_kernels
 from ..matching.base import Matcher
 from ..matching.optimal import Optimal
+from ..matching.registry import BASELINE, resolve_matchers
 from ..matrices.gram import Gram
 from ..retrieval.exact import topk
 from ..retrieval.ranking import Ranking
+from ..tokens import Tokens
 from .baselines import BASELINES, baseline_similarities, checked_baselines
 from .choices import (
     BOOTSTRAP,
     MATCHER_CHOICE,
     MATCHER_NAMES,
     chosen_features,
-    chosen_kernels,
-    chosen_matchers,
     compute_grams,
     kernel_choice,
+    measured_layers,
     model_of,
     vectors_of,
-    whole_number,
 )
 from .object_figures import SHOWN_QUERIES, SHOWN_RESULTS, draw_curves, draw_gallery
 from .object_galleries import (
@@ -50,7 +51,7 @@ from .object_galleries import (
 )
 from .object_scores import CHANCE_ORDERS, SCORES, Scorer, references_of, summary_of
 from .result import StudyResult
-from .study import Inputs, Option, Options, Progress, Study
+from .study import Inputs, Option, Options, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,7 +176,7 @@ def retrieval(
     >>> [round(row["f1"], 2) for row in study.table if row["score"] == "mean"]  # none, optimal
     [0.0, 1.0]
     """
-    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     chosen_baselines = checked_baselines(baselines, by_matcher)
     check_bootstrap(confidence, resamples, seed)
     sizes = [k] if isinstance(k, (int, np.integer)) else list(k)
@@ -203,7 +204,10 @@ def retrieval(
     # a Gram serves them all.
     searched = _searched(by_kernel, by_matcher) if len(allowed) == 1 else {}
     solved = {name: matcher for name, matcher in by_matcher.items() if name not in searched}
-    grams = compute_grams(features, solved, workers=workers, memory=memory, progress=progress)
+    tokens = measured_layers(features)
+    grams = compute_grams(
+        tokens, features.ids, solved, workers=workers, memory=memory, progress=progress
+    )
     scorer = Scorer(membership, queries, depths)
     references = {
         excluded: references_of(scorer, gallery, seed) for excluded, gallery in allowed.items()
@@ -218,7 +222,7 @@ def retrieval(
             for kernel, chosen in by_kernel.items()
             for matcher in solved
         }
-        for name, values in baseline_similarities(features[layer], chosen_baselines).items():
+        for name, values in baseline_similarities(tokens[layer], chosen_baselines).items():
             similarities["cosine", name] = values
         for excluded, gallery in allowed.items():
             most = max(depths[-1], SHOWN_RESULTS)
@@ -227,7 +231,7 @@ def retrieval(
                 for (kernel, matcher), values in similarities.items()
             }
             for matcher, kernel_of_order in searched.items():
-                near = _nearest(features[layer], kernel_of_order, gallery, most, workers, memory)
+                near = _nearest(tokens[layer], kernel_of_order, gallery, most, workers, memory)
                 found.update({(kernel, matcher): near[queries] for kernel in by_kernel})
             # Kernels and matchers in the order that was asked for, and then the baselines.
             asked = [(kernel, matcher) for kernel in by_kernel for matcher in by_matcher]
@@ -241,8 +245,8 @@ def retrieval(
                     for depth in depths:
                         own = f1[layer, kernel, matcher, excluded, score, depth]
                         base = None
-                        if matcher != "none" and "none" in by_matcher and kernel in by_kernel:
-                            base = f1[layer, kernel, "none", excluded, score, depth]
+                        if matcher != BASELINE and BASELINE in by_matcher and kernel in by_kernel:
+                            base = f1[layer, kernel, BASELINE, excluded, score, depth]
                         rows.append(
                             {
                                 "model": model_of(features),
@@ -321,7 +325,9 @@ def _searched(kernels: Mapping[str, Kernel], matchers: Mapping[str, Matcher]) ->
     alike: dict[str, Kernel] = {}
     for kernel in kernels.values():
         # The order does not depend on the bandwidth, which may be a rule about all pairs.
-        plain = type(kernel)(sigma=1.0) if isinstance(kernel, DistanceKernel) else kernel
+        plain: Any = kernel
+        if kernel.takes_sigma:
+            plain = replace(plain, sigma=1.0)
         try:
             alike[Ranking.of(plain).kind] = plain
         except InputError:  # a kernel that V does not order
@@ -332,7 +338,7 @@ def _searched(kernels: Mapping[str, Kernel], matchers: Mapping[str, Matcher]) ->
 
 
 def _nearest(
-    maps: Any,
+    tokens: Tokens,
     kernel: Kernel,
     gallery: NDArray[np.bool_],
     depth: int,
@@ -342,12 +348,12 @@ def _nearest(
     """Return what :func:`ranking` does, for every image, under the optimal matching."""
     depth = min(depth, int(gallery.sum(axis=1).min()))
     return topk(
-        maps, maps, depth, kernel=kernel, exclude=~gallery, workers=workers, memory=memory
+        tokens, tokens, depth, kernel=kernel, exclude=~gallery, workers=workers, memory=memory
     ).indices
 
 
 def _check(options: Options) -> None:
-    checked_baselines(options["baselines"], chosen_matchers(options["matchers"]))
+    checked_baselines(options["baselines"], resolve_matchers(options["matchers"]))
     for k in options["k"]:
         whole_number(k, "-k")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._internal.checks import Progress
 from .result import StudyResult, joined
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Options = Mapping[str, Any]
-Progress = Callable[[int, int], object]
 Watch = Callable[[str, str], AbstractContextManager[Progress | None]]
 
 

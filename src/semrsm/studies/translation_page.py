@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..features import Features
+from ..features.layers import middle_layer
 from ..kernels import KERNELS
+from ..matching.registry import BASELINE
 from ..plot import matcher_words
-from ..plot.common import middle_layer
 from .study import Explored, Numbers, Part
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ def _numbers_in_words(result: TranslationResult, kernel: str, layer: str, of: st
         for row in result.table
         if (row["layer"], row["kernel"], row["shift"]) == (layer, kernel, shift)
     }
-    if "none" not in rows or "optimal" not in rows:
+    if BASELINE not in rows or "optimal" not in rows:
         return ""
-    usual, semantic = rows["none"], rows["optimal"]
+    usual, semantic = rows[BASELINE], rows["optimal"]
     return (
         f" At layer {layer}{of}, a photograph and the same one moved by {_share(shift)} of its "
         f"side have a similarity of {usual['same_median']:.2f} by the first and "

@@ -15,20 +15,27 @@ import numpy as np
 
 from .._internal.outputs import versions
 from .._internal.statistics import auc, separation
-from ..api import gram
 from ..datasets.crops import ShiftedCrops
 from ..errors import InputError
 from ..features import Features, extract, load_model
+from ..features.layers import middle_layer
 from ..features.preprocess import Preprocess
 from ..features.record import concept_vectors
-from ..kernels import Kernel
+from ..kernels import Kernel, resolve_kernels
 from ..matching.base import Matcher
 from ..matching.pair import Match, match
+from ..matching.registry import resolve_matchers
 from ..matrices.gram import Gram
 from ..matrices.rsm import RSM
-from ..plot.common import middle_layer
 from . import translation_page
-from .choices import MATCHER_CHOICE, chosen_kernels, chosen_matchers, kernel_choice, vectors_of
+from .choices import (
+    MATCHER_CHOICE,
+    MATCHER_NAMES,
+    compute_grams,
+    kernel_choice,
+    measured_layers,
+    vectors_of,
+)
 from .result import StudyResult, joined
 from .study import Explored, Inputs, Option, Options, Study
 
@@ -38,7 +45,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHIFTS = (0.0, 0.125, 0.25, 0.5)
-MATCHERS = ("none", "optimal")
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def translation(
     layers: str | Sequence[str] | None = None,
     shifts: Sequence[float] = SHIFTS,
     kernels: Sequence[str | Kernel] = ("cosine", "rbf"),
-    matchers: Sequence[str | Matcher] = MATCHERS,
+    matchers: Sequence[str | Matcher] = MATCHER_NAMES,
     batch_size: int = 16,
     device: str | None = None,
     workers: int | None = None,
@@ -110,7 +116,7 @@ def translation(
     """
     if len(photos) < 2:
         raise InputError(f"photos: expected at least two photographs; got {len(photos)}")
-    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     if 0.0 not in shifts:
         raise InputError(f"shifts: expected 0, the crop others are compared with; got {shifts}")
     loaded = load_model(model) if isinstance(model, str) else model
@@ -133,13 +139,14 @@ def translation(
         preprocess=preprocess,
         progress=progress,
     )
-    grams = {
-        (layer, matcher): gram(
-            features[layer], matcher=chosen, ids=features.ids, workers=workers, memory=memory
-        )
-        for layer in features
-        for matcher, chosen in by_matcher.items()
-    }
+    grams = compute_grams(
+        measured_layers(features),
+        features.ids,
+        by_matcher,
+        workers=workers,
+        memory=memory,
+        progress=None,  # that of the extraction
+    )
     groups, offsets = np.array(crops.groups), np.array(crops.crop_shifts)
     rows: list[dict[str, Any]] = []
     for (layer, matcher), found in grams.items():

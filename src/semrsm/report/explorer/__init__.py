@@ -5,7 +5,7 @@ library in it and no build step. The Python side computes every number and every
 draws, and never computes a similarity.
 """
 
-from ...plot.common import middle_layer
+from ...features.layers import middle_layer
 from .beginning import Start
 from .exploration import Exploration, explore
 from .views import MOST_IMAGES

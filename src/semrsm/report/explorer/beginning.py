@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, did_you_mean
-from ...plot.common import middle_layer
+from ...features.layers import middle_layer
+from ...matching.registry import BASELINE
 from .matches import most_changed
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def start_of(
         last = 0 if len(views.column_ids) == 1 or not views.is_symmetric else 1
         pair = (0, last)
     matchers = views.matchers
-    first = matchers.index("none") if "none" in matchers else 0
+    first = matchers.index(BASELINE) if BASELINE in matchers else 0
     others = [k for k in range(len(matchers)) if k != first] or [first]
     if "optimal" in matchers and matchers.index("optimal") in others:
         others = [matchers.index("optimal")]

@@ -13,6 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from ..._version import __version__
+from ...matching.registry import BASELINE
 from ..page import Section
 from ..rendering import page_file, paragraphs_html, provenance_html, section_html
 
@@ -38,7 +39,7 @@ _LEAD_OF_BOTH = (
 
 def lead_of(views: Views) -> str:
     """Return what a reader should know first."""
-    both = "none" in views.matchers and len(views.matchers) > 1
+    both = BASELINE in views.matchers and len(views.matchers) > 1
     return _LEAD_OF_BOTH if both else _LEAD
 
 

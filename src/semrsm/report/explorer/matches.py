@@ -10,6 +10,7 @@ import numpy as np
 
 from ...features.record import concept_vectors
 from ...matching.pair import match
+from ...matching.registry import BASELINE
 from ...plot.overlay import strongest_apart
 from .pack import as_base64, pack_signed
 
@@ -103,7 +104,7 @@ def wanted_matches(
 
 def most_changed(views: Views, layer: str, kernel: str, most: int) -> list[Pair]:
     """Return the pairs that matching raises most, strongest first; none where nothing compares."""
-    keys = [(layer, matcher, kernel) for matcher in ("none", _semantic(views.matchers))]
+    keys = [(layer, matcher, kernel) for matcher in (BASELINE, _semantic(views.matchers))]
     if not views.is_symmetric or any(key not in views.views for key in keys):
         return []
     before, after = (views.views[key].values for key in keys)
@@ -115,7 +116,7 @@ def most_changed(views: Views, layer: str, kernel: str, most: int) -> list[Pair]
 
 def _semantic(matchers: Sequence[str]) -> str:
     """Return the matcher of the semantic RSM: the exact one, if it is there."""
-    others = [matcher for matcher in matchers if matcher != "none"]
+    others = [matcher for matcher in matchers if matcher != BASELINE]
     return "optimal" if "optimal" in others or not others else others[0]
 
 
@@ -180,7 +181,7 @@ def _matched(
 ) -> dict[str, Any]:
     best, greedy = (match(left, right, matcher=matcher) for matcher in ("optimal", "greedy"))
     stayed = np.einsum("sc,sc->s", left, right, dtype=np.float64)
-    found = {"none": float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
+    found = {BASELINE: float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
     norms = [float(np.einsum("sc,sc->", x, x, dtype=np.float64)) for x in (left, right)]
     size = float(np.sqrt(norms[0]) * np.sqrt(norms[1])) or 1.0
     given = best.contributions / size
