@@ -187,6 +187,13 @@ def test_layers_of_two_networks_show_pairs_of_one_kind():
     assert all(row["matcher_a"] == row["matcher_b"] for row in rows)
 
 
+def test_layers_read_from_a_folder_show_the_same_rows(results):
+    result = results["layers"]
+    bare = StudyResult(result.name, result.table, {}, result.protocol)
+    assert shown_rows(bare) == shown_rows(result)
+    assert shown_rows(bare)[0] == list(result.diagonal)
+
+
 def test_layers_of_one_matcher_show_all_there_is():
     result = layers(features(), matchers=["optimal"])
     assert shown_rows(result)[0] == list(result.table)

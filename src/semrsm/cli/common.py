@@ -16,6 +16,8 @@ from ..errors import InputError, require
 
 if TYPE_CHECKING:
     from ..features import Features
+    from ..matrices.results import Results
+    from ..runs import Run
 
 Progress = Callable[[int, int], None]
 
@@ -179,6 +181,17 @@ def holds_photographs(path: Path) -> bool:
 def is_store(path: Path) -> bool:
     """Tell whether a path is a folder of arrays: features, an index or a run."""
     return path.is_dir() and (path.suffix == ".zarr" or (path / "zarr.json").is_file())
+
+
+def open_results(path: Path) -> Results | Run:
+    """Open a folder that ``semrsm rsm`` wrote: results, or a run."""
+    from ..matrices.results import Results
+
+    if is_store(path):
+        from ..runs import open_run
+
+        return open_run(path)
+    return Results.read(path)
 
 
 def features_of(arguments: argparse.Namespace) -> Features:

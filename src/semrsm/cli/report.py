@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..kernels import KERNELS, resolve_kernels
 from ..matrices.results import Results
-from .common import add_command, emit, holds_photographs, progress_bar
+from .common import add_command, emit, holds_photographs, open_results, progress_bar
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
         resolve_kernels(arguments.kernel)
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sections = [study_section(folder) for folder in arguments.study]
-    source = _source(arguments.results)
+    source = open_results(arguments.results)
     features = _features(arguments, source)
     with progress_bar("Matching", "parts", quiet=arguments.json) as progress:
         page = write_explorer(
@@ -149,15 +149,6 @@ def read_labels(path: Path) -> Mapping[str, str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--labels: {path} cannot be read: {error}") from error
     return found
-
-
-def _source(path: Path) -> Results | Run:
-    """Open what the command was given."""
-    if not (path / "summary.json").is_file() and (path / "zarr.json").is_file():
-        from ..runs import open_run
-
-        return open_run(path)
-    return Results.read(path)
 
 
 def _features(arguments: argparse.Namespace, source: Results | Run) -> Features | None:

@@ -17,6 +17,7 @@ from ..matching.registry import BASELINE
 from ..matrices.results import file_names
 from ..plot import plot_match, plot_rsms
 from .explorer import write_explorer
+from .explorer.matches import raised_pairs
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -94,8 +95,7 @@ def match_figure(
         return None
     layer = middle_layer(grids) or next(iter(grids))
     photos = ImageFolder(images)
-    changed = _most_changed(results, layer)
-    i, j = (0, 1) if changed is None else changed[1][0]
+    i, j = _most_changed(results, layer) or (0, 1)
     for name in (features.ids[i], features.ids[j]):
         if name not in photos.ids:
             raise InputError(f"images: expected the photographs of the results; {name!r} is absent")
@@ -128,17 +128,12 @@ def _draw_rsms(results: Results, kernel: str) -> Any:
     return plot_rsms(by_layer)
 
 
-def _most_changed(
-    results: Results, layer: str | None = None, most: int = 8
-) -> tuple[str, list[tuple[int, int]]] | None:
-    """Return a layer and the pairs whose cosine the matching raises most, strongest first."""
-    layer = layer or results.layers[-1]
-    if (layer, BASELINE) not in results.grams or (layer, "optimal") not in results.grams:
+def _most_changed(results: Results, layer: str) -> tuple[int, int] | None:
+    """Return the pair whose cosine the matching raises most, where that is known."""
+    keys = [(layer, matcher) for matcher in (BASELINE, "optimal")]
+    if any(key not in results.grams for key in keys):
         return None
-    gram = results.grams[layer, "optimal"]
-    if not gram.is_symmetric or len(gram.row_ids) < 2:
+    before, after = (results.grams[key] for key in keys)
+    if not after.is_symmetric or len(after.row_ids) < 2:
         return None
-    gain = gram.rsm("cosine").values - results.grams[layer, BASELINE].rsm("cosine").values
-    rows, columns = np.triu_indices_from(gain, k=1)
-    order = np.argsort(-gain[rows, columns], kind="stable")[:most]
-    return layer, [(int(rows[k]), int(columns[k])) for k in order]
+    return raised_pairs(before.rsm("cosine").values, after.rsm("cosine").values, 1)[0]

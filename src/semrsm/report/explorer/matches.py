@@ -108,6 +108,11 @@ def most_changed(views: Views, layer: str, kernel: str, most: int) -> list[Pair]
     if not views.is_symmetric or any(key not in views.views for key in keys):
         return []
     before, after = (views.views[key].values for key in keys)
+    return raised_pairs(before, after, most)
+
+
+def raised_pairs(before: NDArray[np.float64], after: NDArray[np.float64], most: int) -> list[Pair]:
+    """Return the pairs i < j that rise most between two matrices (N, N), strongest first."""
     rows, columns = np.triu_indices_from(before, k=1)
     gain = (after - before)[rows, columns]
     order = np.argsort(-gain, kind="stable")[:most]
