@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 NATIVE := $(wildcard native/*)
+MINOR := 'import sys; print(sys.version_info[:2])'
 
 PYTHONS := 3.11 3.12 3.13 3.14
 PLATFORMS := x86_64-unknown-linux-gnu aarch64-apple-darwin
@@ -91,7 +92,8 @@ tools:
 	@command -v $${CXX:-c++} >/dev/null || \
 		{ echo "semrsm needs a C++ compiler (Debian and Ubuntu: apt install g++;" \
 		       "macOS: xcode-select --install)" >&2; exit 1; }
-	@[ ! -x $(BIN)/python ] || [ "$$($(BIN)/python --version)" = "$$($(PYTHON) --version)" ] || \
+	@[ ! -x $(BIN)/python ] || \
+		[ "$$($(BIN)/python -c $(MINOR))" = "$$($(PYTHON) -c $(MINOR))" ] || \
 		{ echo "$(VENV) has $$($(BIN)/python --version), and $(PYTHON) is" \
 		       "$$($(PYTHON) --version): run make clean, or name the first with PYTHON=..." \
 		       >&2; exit 1; }
