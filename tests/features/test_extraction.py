@@ -5,7 +5,7 @@ import pytest
 
 import semrsm
 from semrsm.errors import InputError
-from semrsm.features.extraction import choose_layers
+from semrsm.features.layers import choose_layers
 
 torch = pytest.importorskip("torch", reason="features need torch")
 nn = torch.nn

@@ -105,11 +105,11 @@ def test_unknown_names_and_weights_out_of_reach(monkeypatch):
 
 
 def test_a_torchvision_for_another_torch_is_named(monkeypatch):
-    from semrsm.features.loaders import _weights
+    from semrsm.features.loaders import weights
 
     def fail(*_arguments, **_options):
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr(_weights, "require", fail)
+    monkeypatch.setattr(weights, "require", fail)
     with pytest.raises(MissingDependencyError, match="built for the installed torch"):
         semrsm.load_model("torchvision:resnet18")

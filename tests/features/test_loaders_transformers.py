@@ -10,7 +10,9 @@ from PIL import Image
 
 import semrsm
 from semrsm.errors import InputError
-from semrsm.features.models import NAMES, Preprocess
+from semrsm.features.loaders import transformers as loader
+from semrsm.features.loading import NAMES
+from semrsm.features.preprocess import Preprocess
 
 torch = pytest.importorskip("torch", reason="the networks need torch")
 transformers = pytest.importorskip("transformers", reason="the extra 'transformers' is not there")
@@ -354,13 +356,13 @@ def test_networks_of_text_are_refused(tmp_path):
         semrsm.load_model(tmp_path / "bert")
 
 
-@pytest.mark.parametrize("name", [n for n, full in NAMES.items() if full.startswith("transf")])
+@pytest.mark.parametrize("name", [n for n, (load, _) in NAMES.items() if load is loader.load])
 def test_the_names_of_the_paper_ask_the_hub(name, monkeypatch, tmp_path):
     hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(transformers.utils.hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    full = NAMES[name].removeprefix("transformers:")
+    _, full = NAMES[name]
     with pytest.raises(
         InputError, match=f"'{name}' needs the weights '{full}'.*hf download {full}"
     ):

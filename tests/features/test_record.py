@@ -282,7 +282,7 @@ def test_anything_that_is_sliced_like_an_array_is_a_layer(tmp_path, monkeypatch)
         np.testing.assert_array_equal(again.logits, logits)
     # What is copied is read in pieces.
     lazy.largest = 0
-    monkeypatch.setattr("semrsm.features.record._PIECE", 3 * 2 * 3 * 4 * 4)
+    monkeypatch.setattr("semrsm.features.files.npz.PIECE", 3 * 2 * 3 * 4 * 4)
     again = semrsm.load_features(features.save(tmp_path / "f.npz"))
     np.testing.assert_array_equal(again["a"], maps)
     assert lazy.largest == 3

@@ -20,7 +20,7 @@ import pytest
 
 import semrsm
 from semrsm.errors import InputError
-from semrsm.features import Features, record, store
+from semrsm.features import Features, store
 from semrsm.tokens import measure
 
 torch = pytest.importorskip("torch", reason="extraction needs torch")
@@ -743,7 +743,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
     small, large = peak(20), peak(200)
     image = 16 * 11 * 11 * 4
     assert large - small < 20 * image  # and not 180 of them
-    monkeypatch.setattr(record, "_PIECE", 20 * image)
+    monkeypatch.setattr("semrsm.features.files.npz.PIECE", 20 * image)
     monkeypatch.setattr(store, "CHUNK_BYTES", 20 * image)
     for name in ("copy.npz", "copy.zarr"):
         tracemalloc.start()

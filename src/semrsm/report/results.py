@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
 from ..features.layers import middle_layer
+from ..features.photographs import Photos
 from ..features.record import concept_vectors
 from ..matching.pair import match
 from ..matching.registry import BASELINE
@@ -88,36 +88,23 @@ def match_figure(
 
     None where no layer has a grid that can be drawn, or there is one image only.
     """
-    from ..datasets import ImageFolder
-
     grids = {k: g for k, g in results.grids.items() if k in features and np.prod(g) <= MOST_PATCHES}
-    if not grids or len(features.ids) < 2:
+    layer = middle_layer(grids)
+    if layer is None or len(features.ids) < 2:
         return None
-    layer = middle_layer(grids) or next(iter(grids))
-    photos = ImageFolder(images)
+    photos = Photos(images, provenance=features.provenance)
     i, j = _most_changed(results, layer) or (0, 1)
-    for name in (features.ids[i], features.ids[j]):
-        if name not in photos.ids:
-            raise InputError(f"images: expected the photographs of the results; {name!r} is absent")
-    pair = [photos[photos.ids.index(features.ids[k])] for k in (i, j)]
+    names = (features.ids[i], features.ids[j])
+    photos.check(names)
     vectors = [concept_vectors(features[layer][k]) for k in (i, j)]
     found = match(*vectors)
 
     def draw() -> Any:
-        seen = [_as_seen(photo, features) for photo in pair]
-        names = (features.ids[i], features.ids[j])
-        ax = plot_match(seen[0], seen[1], found, grids[layer], grids[layer], names=names)
+        left, right = (photos[name] for name in names)
+        ax = plot_match(left, right, found, grids[layer], grids[layer], names=names)
         return ax.figure
 
     return draw, f"The match of {features.ids[i]} with {features.ids[j]} at {layer}."
-
-
-def _as_seen(photo: Any, features: Features) -> Any:
-    """Return the part of a photograph that the network saw, as far as the features tell."""
-    from ..features.preprocess import Preprocess
-
-    preprocess = Preprocess.of(features.provenance)
-    return photo if preprocess is None else preprocess.crop(photo)
 
 
 def _draw_rsms(results: Results, kernel: str) -> Any:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..features import Features
 from ..features.photographs import Photos
-from ..features.preprocess import Preprocess
 from ..matching.registry import BASELINE
 from .contributions import LocationMap, random_displacements
 
@@ -26,7 +24,7 @@ def draw_pairs(
     pairs: Sequence[tuple[str, str]],
     layer: str,
     moving: Sequence[str],
-    photos: Seen | None,
+    photos: Photos | None,
 ) -> Figure:
     """Draw a row for each pair: the photographs where there are any, and the maps."""
     from ..plot.common import shortened
@@ -39,7 +37,7 @@ def draw_pairs(
         if photos is not None:
             name = ""
             panels = [
-                ContributionPanel(None, side, shortened(image, 26), photos.of(image))
+                ContributionPanel(None, side, shortened(image, 26), photos[image])
                 for side, image in (("left image", left), ("right image", right))
             ] + panels
         rows.append((name, panels))
@@ -51,7 +49,7 @@ def draw_layers(
     pair: tuple[str, str],
     layers: Sequence[str],
     moving: Sequence[str],
-    photos: Seen | None,
+    photos: Photos | None,
 ) -> Figure:
     """Draw a row for each layer, all of one pair."""
     from ..plot.locations import plot_contributions
@@ -64,13 +62,13 @@ def _panels(
     maps: Mapping[Key, LocationMap],
     which: tuple[str, str, str],
     moving: Sequence[str],
-    photos: Seen | None,
+    photos: Photos | None,
 ) -> list[ContributionPanel]:
     from ..plot import matcher_words
     from ..plot.locations import ContributionPanel
 
     left, right, layer = which
-    images = [None if photos is None else photos.of(name) for name in (left, right)]
+    images = [None if photos is None else photos[name] for name in (left, right)]
     panels = []
     for matcher in (BASELINE, *moving):
         found = maps[left, right, layer, matcher]
@@ -86,22 +84,6 @@ def _panels(
             for side, values, image in sides[: 1 if matcher == BASELINE else 2]
         ]
     return panels
-
-
-class Seen:
-    """The photographs as the network saw them, as far as the features tell."""
-
-    def __init__(self, images: Any, features: Features) -> None:
-        self._photos = Photos(images, features.ids)
-        self._ids = features.ids
-        self._preprocess = Preprocess.of(features.provenance)
-
-    def of(self, name: str) -> Any:
-        """Return the photograph of an id."""
-        image = self._photos[self._ids.index(name)]
-        if self._preprocess is None:
-            return image.convert("RGB")
-        return self._preprocess.crop(image)
 
 
 def draw_displacements(

@@ -17,6 +17,7 @@ from .._internal.outputs import versions
 from ..errors import InputError
 from ..features import Features
 from ..features.layers import middle_layer
+from ..features.photographs import Photos
 from ..matching.base import Matcher
 from ..matching.none import NoMatch
 from ..matching.registry import BASELINE, resolve_matchers
@@ -29,7 +30,7 @@ from .choices import (
     vectors_of,
 )
 from .contributions import TOP, LocationMap, location_map, summary_of
-from .location_figures import Seen, draw_displacements, draw_layers, draw_pairs
+from .location_figures import draw_displacements, draw_layers, draw_pairs
 from .location_pairs import CHOSEN_PAIRS, checked_pairs, known_grids, rising_pairs, vectors_of_pairs
 from .result import StudyResult
 from .study import Inputs, Option, Options, Study
@@ -139,7 +140,9 @@ def locations(
     features = chosen_features(features, layers, fewest=2)
     grids = known_grids(features)
     chosen = None if pairs is None else checked_pairs(pairs, features.ids)
-    photos = None if images is None else Seen(images, features)
+    photos = None
+    if images is not None:
+        photos = Photos(images, features.ids, provenance=features.provenance)
     shown = middle_layer(grids) or next(iter(grids))
 
     # The aligned map is what the others are compared with: it is made in any case.

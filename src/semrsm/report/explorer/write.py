@@ -12,12 +12,13 @@ import numpy as np
 from ..._internal.files import replacing
 from ..._internal.outputs import check_new_folder, new_folder
 from ...errors import InputError
+from ...features.photographs import Photos
 from ..page import Section
 from .beginning import Start, check_features, labels_of, pair_of, start_of
 from .content import numbers_of, numbers_table, place_colours
 from .frame import lead_of, page_of, title_of
 from .matches import MOST_PATCHES, compute_matches, wanted_matches
-from .photos import BUDGET, Photos, jpeg_uri
+from .photos import BUDGET, jpeg_uri, jpegs
 from .views import Views, views_of
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def write_explorer(
         check_features(views, features)
     photos = None
     if images is not None:
-        photos = Photos(images, {} if features is None else features.provenance)
+        photos = Photos(images, provenance=None if features is None else features.provenance)
         photos.check(views.row_ids)
         if not views.is_symmetric:
             photos.check(views.column_ids)
@@ -141,13 +142,13 @@ def write_explorer(
     data["patched"] = [views.layers.index(layer) for layer in _patched(views, features)]
     data["places"] = place_colours(sorted(_matched_grids(views, data["matches"])))
     beside = in_folder and len(views.row_ids) > MOST_INSIDE
-    jpegs = {} if photos is None else _jpegs(views, photos, budget=None if beside else BUDGET)
+    files_of = {} if photos is None else _jpegs(views, photos, budget=None if beside else BUDGET)
     data["photos"] = None
     data["cut"] = photos is not None and photos.cut
     if photos is not None:
-        places = {name: place for place, name in enumerate(jpegs)}
+        places = {name: place for place, name in enumerate(files_of)}
         data["photos"] = [
-            f"{THUMBNAILS}/{place:05}.jpg" if beside else jpeg_uri(jpegs[name])
+            f"{THUMBNAILS}/{place:05}.jpg" if beside else jpeg_uri(files_of[name])
             for name, place in places.items()
         ]
         data["rows"]["photos"] = [places[name] for name in views.row_ids]
@@ -173,9 +174,9 @@ def write_explorer(
         return target
     with new_folder(target, overwrite=overwrite) as folder:
         (folder / "index.html").write_bytes(content)
-        if beside and jpegs:
+        if beside and files_of:
             (folder / THUMBNAILS).mkdir()
-            for place, file in enumerate(jpegs.values()):
+            for place, file in enumerate(files_of.values()):
                 (folder / THUMBNAILS / f"{place:05}.jpg").write_bytes(file)
     return target / "index.html"
 
@@ -222,4 +223,4 @@ def _matched_grids(views: Views, matches: Sequence[Mapping[str, Any]]) -> set[tu
 
 def _jpegs(views: Views, photos: Photos, *, budget: int | None) -> dict[str, bytes]:
     names = list(dict.fromkeys((*views.row_ids, *views.column_ids)))
-    return dict(zip(names, photos.jpegs(names, budget=budget), strict=True))
+    return dict(zip(names, jpegs(photos, names, budget=budget), strict=True))
