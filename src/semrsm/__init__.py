@@ -66,8 +66,8 @@ _LATER = {
 }
 
 
-#: Modules of their own, for ``semrsm.datasets.ImageFolder`` after ``import semrsm``.
-_MODULES = ("datasets", "features", "plot", "report", "runs", "studies")
+#: Public modules, for ``semrsm.datasets.ImageFolder`` after ``import semrsm``.
+_MODULES = ("datasets", "errors", "features", "plot", "report", "runs", "studies")
 
 
 def __getattr__(name: str) -> Any:
@@ -79,4 +79,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_MODULES})

@@ -14,7 +14,7 @@ from PIL import Image
 import semrsm
 from semrsm import datasets
 from semrsm.cli import main, parser
-from semrsm.cli.data import DATA_OPTIONS, READERS, open_data
+from semrsm.cli.data import data_options, open_data
 from semrsm.errors import InputError
 from semrsm.features import Features
 from semrsm.studies import STUDIES, approximation, class_agreement, layers, locations, retrieval
@@ -292,7 +292,8 @@ def grouped(photos, monkeypatch):
         data.groups = tuple(f"video {n // 3}" for n in range(COUNT))  # 3, 3 and 2 images
         return data
 
-    monkeypatch.setattr(datasets, "EgoObjects", reader)
+    real = datasets.READERS["egoobjects"]
+    monkeypatch.setitem(datasets.READERS, "egoobjects", dataclasses.replace(real, open=reader))
     return asked
 
 
@@ -309,7 +310,7 @@ def test_retrieval_over_groups(grouped, photos, saved, tmp_path, capsys):
     assert grouped == {
         "split": "eval", "subset": "val", "objects": "instances", "groups": "video"
     }  # fmt: skip
-    data = datasets.EgoObjects(photos)
+    data = datasets.READERS["egoobjects"].open(photos)
     expected = retrieval(
         semrsm.load_features(saved), data.objects, data.groups, kernels=["cosine"], k=5,
         resamples=20,
@@ -330,13 +331,15 @@ def test_a_gallery_that_is_too_small_is_found_before_extraction(photos, tmp_path
     assert "SOURCE: expected at least one image with objects" in errors
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", datasets.READERS)
 def test_readers_take_the_options_of_the_command(name, photos, monkeypatch):
-    reader, taken = READERS[name]
-    accepted = inspect.signature(getattr(datasets, reader)).parameters
+    reader = datasets.READERS[name]
+    taken = [option.name for option in reader.options]
+    accepted = inspect.signature(reader.open).parameters
     assert set(taken) <= set(accepted)
-    assert set(taken) <= set(DATA_OPTIONS)
-    monkeypatch.setattr(datasets, reader, lambda root, **options: (root, options))
+    assert set(taken) <= set(data_options())
+    silent = dataclasses.replace(reader, open=lambda root, **options: (root, options))
+    monkeypatch.setitem(datasets.READERS, name, silent)
     values = {"count": 3, "seed": 4}
     given = {option: values.get(option, "some") for option in taken}
     words = [word for option, value in given.items() for word in (f"--{option}", str(value))]

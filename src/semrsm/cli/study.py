@@ -36,7 +36,7 @@ from .common import (
     progress_bar,
     table_lines,
 )
-from .data import DATA_OPTIONS, add_data_options, open_data
+from .data import add_data_options, data_options, open_data
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -177,7 +177,7 @@ def _check_source(study: Study, arguments: argparse.Namespace) -> None:
         return
     if not saved and not study.alone:
         raise InputError("SOURCE: expected a folder of images, or --features")
-    refuse(DATA_OPTIONS, "with SOURCE, the folder of the data set")
+    refuse(data_options(), "with SOURCE, the folder of the data set")
     if not saved:
         refuse(("model", "size", "layers"), f"with SOURCE; {study.alone}")
 

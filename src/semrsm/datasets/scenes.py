@@ -24,9 +24,22 @@ from .layouts import (
     photo_groups,
 )
 from .reading import ImageFiles, LeftOut, existing_folder
+from .registry import Option
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+#: The options of the command.
+OPTIONS = (
+    Option("objects", "things, folders (scenes)"),
+    Option("count", "how many scenes are composed", int),
+    Option("seed", "of the scenes", int),
+    Option(
+        "exclude",
+        "folders and files of cut-outs that are left out, as names or globs (scenes)",
+        several=True,
+    ),
+)
 
 
 class ComposedScenes(ImageFiles):
