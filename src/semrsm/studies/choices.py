@@ -16,7 +16,7 @@ from ..kernels import KERNELS, resolve_kernels
 from ..matching.base import Matcher
 from ..matching.registry import BASELINE, MATCHERS, resolve_matchers
 from ..matrices.gram import Gram
-from ..tokens import Tokens, measure
+from ..tokens import Tokens
 from .study import Group, Option
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def compute_grams(
 
 def measured_layers(features: Features) -> dict[str, Tokens]:
     """Return each layer, checked and measured once for all that is computed from it."""
-    return {layer: measure(features[layer], grid=features.grids.get(layer)) for layer in features}
+    return {layer: features.tokens(layer) for layer in features}
 
 
 def vectors_of(array: NDArray[Any]) -> int:

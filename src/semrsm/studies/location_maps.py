@@ -21,7 +21,6 @@ from ..features.photographs import Photos
 from ..matching.base import Matcher
 from ..matching.none import NoMatch
 from ..matching.registry import BASELINE, resolve_matchers
-from ..tokens import measure
 from .choices import (
     MATCHER_CHOICE,
     MATCHER_NAMES,
@@ -154,7 +153,7 @@ def locations(
         earlier = 2 * started * len(features.ids)
         chosen = rising_pairs(
             # Refuses what is not finite, by the layer's name.
-            measure(features[shown], f"features[{shown!r}]", grid=grids[shown]),
+            features.tokens(shown),
             by_matcher[moving[0]],
             workers=workers,
             memory=memory,
