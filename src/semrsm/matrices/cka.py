@@ -27,6 +27,9 @@ DEBIASED_IMAGES = 4
 #: The rounding of a matrix with values up to 1 leaves at most this of it after centring.
 _ROUNDING = 64 * float(np.finfo(float).eps)
 
+#: Of smaller exponents, multiplying by a power of two does the same as ldexp, sooner.
+_PLAIN_EXPONENT = 1000
+
 
 def cka(
     a: Any,
@@ -198,7 +201,8 @@ class CentredKernel:
         self._left_out = left_out
         self._own: Products | None = None
         self._kept: Array | None = None
-        self._exponent, sums = self._sums()
+        self._exponent = 0
+        sums = self._sums()
         count = self.count
         if debiased:
             self._offsets = sums / (count - 2)
@@ -206,9 +210,9 @@ class CentredKernel:
         else:
             self._offsets = sums / count
             self._mean = float(self._offsets.sum()) / count
-        if side >= self.shape[0]:
+        if self._kept is not None:
             everything = slice(0, self.shape[0])
-            self._kept = self.block(everything, everything)
+            self._centre(self._kept, everything, everything)
 
     @classmethod
     def of(cls, matrix: Matrix | Array, *, debiased: bool) -> CentredKernel:
@@ -235,11 +239,8 @@ class CentredKernel:
         if self._kept is not None:
             values = self._kept[rows, columns]
             return values
-        values = self._in_unit(self._read(rows, columns), self._exponent, rows, columns)
-        values -= self._offsets[rows][:, None]
-        values -= self._offsets[columns][None, :]
-        values += self._mean
-        self._clear(values, rows, columns)
+        values = self._in_unit(self._read(rows, columns), rows, columns)
+        self._centre(values, rows, columns)
         return values
 
     def products(self, other: CentredKernel) -> Products:
@@ -268,37 +269,32 @@ class CentredKernel:
         size = self.own.total
         return size if size > (_ROUNDING * self.count) ** 2 else 0.0
 
-    def _sums(self) -> tuple[int, Array]:
-        """Return the exponent of the largest value, and the sums of the rows in that unit."""
-        exponent: int | None = None
-        sums = np.zeros(self.shape[0])
-        for rows, columns in upper_blocks(self.shape[0], self.side):
+    def _sums(self) -> Array:
+        """Find the unit, and return the sums of the rows in it; a single block stays in memory."""
+        count, is_zero = self.shape[0], True
+        sums = np.zeros(count)
+        for rows, columns in upper_blocks(count, self.side):
             values = self._read(rows, columns)
             peak = float(np.abs(values).max(initial=0.0))
             if not np.isfinite(peak):
                 raise InputError("a, b: expected finite values; got NaN or infinity")
-            if self._is_centred:
-                exponent = 0  # its unit stays: rounding there is rounding here
-            elif peak > 0:
+            # A matrix that was centred before keeps its unit: rounding there is rounding here.
+            if peak > 0 and not isinstance(self._matrix, CentredKernel):
                 found = int(np.frexp(peak)[1])
-                if exponent is not None and found > exponent:
-                    sums = np.ldexp(sums, exponent - found)
-                exponent = found if exponent is None else max(exponent, found)
-            if exponent is None:
-                continue  # zeros until now
-            values = self._in_unit(values, exponent, rows, columns)
+                if is_zero or found > self._exponent:
+                    sums = np.ldexp(sums, self._exponent - found)
+                    self._exponent, is_zero = found, False
+            values = self._in_unit(values, rows, columns)
             sums[rows] += values.sum(axis=1)
             if rows != columns:
                 sums[columns] += values.sum(axis=0)
-        return exponent or 0, sums
-
-    @property
-    def _is_centred(self) -> bool:
-        return isinstance(self._matrix, CentredKernel)
+            if self.side >= count:
+                self._kept = values
+        return sums
 
     def _read(self, rows: slice, columns: slice) -> Array:
         """Return values as they are, those that take no part cleared."""
-        values = self._matrix.block(rows, columns)
+        values: Array = self._matrix.block(rows, columns)
         on_diagonal = rows == columns
         if self._left_out is None and not (self.debiased and on_diagonal):
             return values
@@ -308,12 +304,22 @@ class CentredKernel:
         self._clear(values, rows, columns)
         return values
 
-    def _in_unit(self, values: Array, exponent: int, rows: slice, columns: slice) -> Array:
-        """Return a copy over 2^exponent, which rounds nothing and keeps squares in range."""
-        scaled: Array = np.ldexp(values, -exponent)
+    def _in_unit(self, values: Array, rows: slice, columns: slice) -> Array:
+        """Return a copy in the unit, a power of two: no digit is lost, and squares stay finite."""
+        if abs(self._exponent) < _PLAIN_EXPONENT:
+            values = values * 2.0**-self._exponent
+        else:
+            values = np.ldexp(values, -self._exponent)
         if rows == columns:
-            scaled = (scaled + scaled.T) / 2  # the triangles may differ by rounding
-        return scaled
+            values = (values + values.T) / 2  # the triangles may differ by rounding
+        return values
+
+    def _centre(self, values: Array, rows: slice, columns: slice) -> None:
+        """Centre, in place, values in the unit."""
+        values -= self._offsets[rows][:, None]
+        values -= self._offsets[columns][None, :]
+        values += self._mean
+        self._clear(values, rows, columns)
 
     def _clear(self, values: Array, rows: slice, columns: slice) -> None:
         """Clear, in place, the values that take no part."""
