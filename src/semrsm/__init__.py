@@ -11,8 +11,10 @@ from .api import gram, rsm
 from .engine.forecast import Forecast, forecast
 from .matching.assignment import Assignment, assign
 from .matching.pair import Match, match
-from .matrices.comparison import Comparison, cka, rsa
+from .matrices.cka import cka
+from .matrices.comparison import Comparison
 from .matrices.gram import Gram
+from .matrices.rsa import rsa
 from .matrices.rsm import RSM
 from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
 from .retrieval.exact import TopK, topk

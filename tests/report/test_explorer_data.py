@@ -151,6 +151,18 @@ def test_only_the_first_images_are_taken_with_the_bandwidth_of_all(material):
     np.testing.assert_allclose(view.values, whole.values[:5, :5], rtol=1e-12)
 
 
+def test_kernels_of_one_name_are_views_of_their_own(material):
+    """By label: the degree of a polynomial, and σ where it is not the one of the page."""
+    labels = ["polynomial", "polynomial:degree=2", "rbf:sigma=3.0", "rbf"]
+    views = views_of(material.grams, kernels=labels, sigma=2.0)
+    assert views.kernels == labels
+    gram = material.grams["early", "optimal"]
+    for label, sigma in zip(labels, (2.0, 2.0, None, 2.0), strict=True):
+        found = views.views["early", "optimal", label]
+        np.testing.assert_array_equal(found.values, gram.rsm(label, sigma=sigma).values)
+        assert found.sigma == (sigma or 3.0)
+
+
 def test_views_of_a_run_are_those_of_its_grams(material, tmp_path):
     pytest.importorskip("zarr", reason="needs the extra 'scale'")
     run = semrsm.compute_run(

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..matrices.comparison import METHODS, Comparison, check_interval, cka, rsa
+from ..matrices.cka import cka
+from ..matrices.comparison import Comparison, check_interval
+from ..matrices.correlations import METHODS
 from ..matrices.gram import Gram
 from ..matrices.results import Results
+from ..matrices.rsa import rsa
 from ..matrices.rsm import RSM
 from .common import add_command, emit, open_results, table_lines
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.checks import is_real_number
+from .._internal.selection import select
 from ..errors import InputError
-from ..matrices.protocol import select
 from .base import Kernel, bandwidth_of, check_sigma
 
 if TYPE_CHECKING:

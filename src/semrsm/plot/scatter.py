@@ -9,7 +9,7 @@ import numpy as np
 
 from .._internal.statistics import sample_of
 from ..errors import InputError
-from ..matrices.comparison import correlation
+from ..matrices.correlations import correlation
 from .common import (
     MEDIUM,
     SMALL,

@@ -14,10 +14,10 @@ from ..features.photographs import Photos
 from ..features.record import concept_vectors
 from ..matching.pair import match
 from ..matching.registry import BASELINE
+from ..matrices.changes import most_raised
 from ..matrices.results import file_names
 from ..plot import plot_match, plot_rsms
 from .explorer import write_explorer
-from .explorer.matches import raised_pairs
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -123,4 +123,4 @@ def _most_changed(results: Results, layer: str) -> tuple[int, int] | None:
     before, after = (results.grams[key] for key in keys)
     if not after.is_symmetric or len(after.row_ids) < 2:
         return None
-    return raised_pairs(before.rsm("cosine").values, after.rsm("cosine").values, 1)[0]
+    return most_raised(before.rsm("cosine").values, after.rsm("cosine").values, 1)[0]

@@ -127,6 +127,8 @@ class StoredGram:
             dtype=self.dtype,
             is_symmetric=self.is_symmetric and rows == columns,
             provenance=self.provenance,
+            is_matched=self.is_matched,
+            bounds=self.bounds,
         )
 
     def parts(self) -> Iterator[Gram]:

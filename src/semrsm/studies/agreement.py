@@ -28,7 +28,7 @@ from ..features import Features
 from ..kernels import KERNELS, Kernel, resolve_kernels
 from ..matching.base import Matcher
 from ..matching.registry import BASELINE, resolve_matchers
-from ..matrices.comparison import correlation
+from ..matrices.correlations import correlation
 from ..matrices.gram import Gram
 from .choices import (
     BOOTSTRAP,

@@ -22,13 +22,8 @@ from ..features import Features
 from ..kernels import Kernel, resolve_kernels
 from ..matching.base import Matcher
 from ..matching.registry import BASELINE, resolve_matchers
-from ..matrices.comparison import (
-    DEBIASED_IMAGES,
-    JACKKNIFE_IMAGES,
-    CentredKernel,
-    check_interval,
-    kernel_matrix,
-)
+from ..matrices.cka import DEBIASED_IMAGES, JACKKNIFE_IMAGES, CentredKernel
+from ..matrices.comparison import check_interval, kernel_matrix
 from ..matrices.gram import Gram
 from .choices import (
     MATCHER_CHOICE,

@@ -13,6 +13,7 @@ from ..errors import InputError, did_you_mean
 from ..features import Features
 from ..matching.base import Matcher
 from ..matching.none import NoMatch
+from ..matrices.changes import most_raised
 from ..tokens import Tokens, measure
 from .choices import shifted, vectors_of
 
@@ -97,15 +98,14 @@ def rising_pairs(
             else shifted(progress, n * len(spread) * count, total),
         )
         cosines.append(found.rsm("cosine").values)
-    rise = cosines[1] - cosines[0]
+    before, after = cosines
     pairs: list[tuple[int, int]] = []
     for row, left in enumerate(spread.tolist()):
-        rise[row, left] = -np.inf
-        for known, other in pairs:
-            if left == other:
-                rise[row, known] = -np.inf  # the same pair, seen from its other side
-        if rise[row].max() > -np.inf:
-            pairs.append((left, int(rise[row].argmax())))
+        # Not itself, and no pair that is known, seen from its other side.
+        taken = [left, *(known for known, other in pairs if other == left)]
+        others = np.setdiff1d(np.arange(count), taken)
+        among = np.full(len(others), row), others
+        pairs += [(left, right) for _, right in most_raised(before, after, 1, among=among)]
     return pairs
 
 

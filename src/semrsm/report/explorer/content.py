@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._internal.statistics import auc
-from ...matrices.comparison import CentredKernel
+from ...matrices.cka import CentredKernel
 from ...plot import overlay
 from ...plot.common import is_bounded, matcher_words
 from ..page import Table

@@ -11,6 +11,7 @@ import numpy as np
 from ...features.record import concept_vectors
 from ...matching.pair import match
 from ...matching.registry import BASELINE
+from ...matrices.changes import most_raised
 from ...plot.overlay import strongest_apart
 from .pack import as_base64, pack_signed
 
@@ -108,15 +109,7 @@ def most_changed(views: Views, layer: str, kernel: str, most: int) -> list[Pair]
     if not views.is_symmetric or any(key not in views.views for key in keys):
         return []
     before, after = (views.views[key].values for key in keys)
-    return raised_pairs(before, after, most)
-
-
-def raised_pairs(before: NDArray[np.float64], after: NDArray[np.float64], most: int) -> list[Pair]:
-    """Return the pairs i < j that rise most between two matrices (N, N), strongest first."""
-    rows, columns = np.triu_indices_from(before, k=1)
-    gain = (after - before)[rows, columns]
-    order = np.argsort(-gain, kind="stable")[:most]
-    return [(int(rows[k]), int(columns[k])) for k in order]
+    return most_raised(before, after, most)
 
 
 def _semantic(matchers: Sequence[str]) -> str:

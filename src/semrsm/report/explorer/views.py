@@ -135,14 +135,14 @@ def _of_grams(
 ) -> Views:
     if not grams:
         raise InputError("source: expected at least one Gram; got none")
-    resolved = list(resolve_kernels(kernels, sigma, required=False).values())
+    by_label = resolve_kernels(kernels, sigma, required=False)
     views: dict[tuple[str, str, str], View] = {}
     _check_same_images(list(grams.values()))
     first = next(iter(grams.values()))
     rows, columns = slice(0, most), slice(0, most)
     for (layer, matcher), gram in grams.items():
         part = gram.part(rows, columns)
-        for kernel in resolved:
+        for label, kernel in by_label.items():
             # The bandwidth is that of all images, also where the page shows some of them.
             fixed = kernel.resolved(gram)
             values = kernel_values(fixed, part)
@@ -151,7 +151,7 @@ def _of_grams(
                 bound = kernel_values(fixed, replace(part, values=part.upper_bound))
                 bound = np.maximum(bound, values)  # one multiplication is rounded, another is not
             found = None if fixed.sigma is None else float(fixed.sigma)
-            views[layer, matcher, fixed.name] = View(
+            views[layer, matcher, label] = View(
                 values, bound, fixed, found, float(gram.largest_gap)
             )
     told = {"matching": dict(first.provenance)}
