@@ -29,8 +29,8 @@ import semrsm
 from semrsm.engine.cuda import engine
 from semrsm.engine.plan import make_plan
 from semrsm.matching.assignment import relative_gap
-from semrsm.matching.matchers import Optimal
-from semrsm.tokens import Tokens
+from semrsm.matching.optimal import Optimal
+from semrsm.tokens import measure
 
 CASES = {49: (512, 1200), 196: (112, 400), 256: (256, 300), 1024: (256, 60)}  # S: C, images
 IMAGENET = 50_000
@@ -46,7 +46,7 @@ class Row:
     images: int
     gpu_pairs_per_second: float
     product_share: float
-    left_open: float
+    uncertified: float
     rounds: float
     cpu_pairs_per_second: float
     peer_pairs_per_second: float | None
@@ -83,10 +83,10 @@ def seconds(work: Callable[[], Any], rounds: int = 3) -> float:
 
 
 def on_gpu(x: np.ndarray, workers: int) -> tuple[np.ndarray, np.ndarray, engine.Stats]:
-    """Match all pairs on the card; return values, bounds and what it did."""
+    """Match all pairs on the GPU; return values, bounds and what it did."""
     import torch
 
-    tokens = Tokens(x, "x")
+    tokens = measure(x, "x")
     plan = make_plan(tokens, None, Optimal(), workers=workers, memory=1 << 40, results=2)
     values, bounds = np.zeros((len(x), len(x))), np.zeros((len(x), len(x)))
     stats = engine.Stats()
@@ -122,17 +122,17 @@ def peer(x: np.ndarray) -> float | None:
     import torch
 
     count = min(len(x), 40)
-    on_card = torch.from_numpy(x[:count]).to("cuda")
+    on_gpu = torch.from_numpy(x[:count]).to("cuda")
     left, right = np.triu_indices(count, 1)
 
     def work() -> None:
-        affinity = torch.bmm(on_card[left], on_card[right].transpose(1, 2))
+        affinity = torch.bmm(on_gpu[left], on_gpu[right].transpose(1, 2))
         batch_linear_assignment(-affinity)
 
     return len(left) / seconds(work)
 
 
-def measure(x: np.ndarray, workers: int) -> Row:
+def time_one(x: np.ndarray, workers: int) -> Row:
     """Time one set of images, and compare with the exact solver."""
     pairs = len(x) * (len(x) - 1) // 2
     on_gpu(x[:8], workers)  # compiles
@@ -153,7 +153,7 @@ def measure(x: np.ndarray, workers: int) -> Row:
         images=len(x),
         gpu_pairs_per_second=pairs / spent,
         product_share=seconds(product_alone(x)) / spent,
-        left_open=stats.left_open / stats.pairs,
+        uncertified=stats.uncertified / stats.pairs,
         rounds=stats.rounds / stats.pairs,
         cpu_pairs_per_second=cpu,
         peer_pairs_per_second=peer(x),
@@ -190,7 +190,7 @@ def main() -> None:
     print("".join(f"{name:>12}" for name in head))
     rows = []
     for name, x in cases.items():
-        row = measure(x, arguments.workers)
+        row = time_one(x, arguments.workers)
         rows.append(row)
         other = row.peer_pairs_per_second
         cells = [
@@ -198,7 +198,7 @@ def main() -> None:
             row.channels,
             f"{row.gpu_pairs_per_second:,.0f}",
             f"{row.product_share:.0%}",
-            f"{row.left_open:.3%}",
+            f"{row.uncertified:.3%}",
             f"{row.rounds:.0f}",
             f"{row.cpu_pairs_per_second:,.0f}",
             "" if other is None else f"{other:,.0f}",

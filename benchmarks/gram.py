@@ -38,8 +38,8 @@ from semrsm._internal.units import memory_budget
 from semrsm._internal.workers import Cancellation, one_blas_thread, worker_count
 from semrsm.engine.plan import make_plan
 from semrsm.matching.assignment import relative_gap, solve
-from semrsm.matching.matchers import Workspace
-from semrsm.tokens import Tokens
+from semrsm.matching.base import Workspace
+from semrsm.tokens import measure
 
 LAYERS = {49: "_blocks.15", 196: "_blocks.10", 784: "_blocks.4"}
 IMAGES = {49: 96, 196: 48, 784: 16, 1024: 12}
@@ -175,12 +175,12 @@ def peer_gram(
 # ------------------------------------------------------------------------------------ one size
 
 
-def measure(x: np.ndarray, workers: int, peers: dict[str, Callable], rounds: int) -> Row:
+def time_one(x: np.ndarray, workers: int, peers: dict[str, Callable], rounds: int) -> Row:
     """Measure one size: features `x` (N, S, C) float32."""
     count, size, channels = x.shape
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
     row = Row(size, channels, count, len(pairs))
-    tokens = Tokens(x)
+    tokens = measure(x)
     matcher = semrsm.matchers.Optimal()
     plan = make_plan(tokens, None, matcher, workers=1, memory=memory_budget(None), results=2)
     side = plan.tile_rows
@@ -389,7 +389,7 @@ def main() -> None:
     rows = []
     for size in arguments.sizes:
         print(f"measuring S = {size} …", file=sys.stderr)
-        rows.append(measure(features[size], workers, peers, arguments.rounds))
+        rows.append(time_one(features[size], workers, peers, arguments.rounds))
     machine = f"{platform.machine()}, {workers} of {os.cpu_count()} cores, kernels "
     machine += f"{semrsm.assignment._native.kernels()[0]}, threads {threading.active_count()}"
     print(machine)

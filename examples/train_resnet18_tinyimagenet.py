@@ -60,7 +60,8 @@ from torch.nn import functional
 
 from semrsm.datasets import TinyImageNet
 from semrsm.errors import InputError, SemrsmError
-from semrsm.features.models import Model, Preprocess
+from semrsm.features import Model
+from semrsm.features.preprocess import Preprocess
 
 SIDE = 64
 MEAN = (0.4802, 0.4481, 0.3975)  # of the training images, by channel, in units of the full range

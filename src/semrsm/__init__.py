@@ -10,13 +10,16 @@ from ._version import __version__
 from .api import gram, rsm
 from .engine.forecast import Forecast, forecast
 from .matching.assignment import Assignment, assign
-from .matching.matchers import Match, match
-from .matrices.comparison import Comparison, cka, rsa
+from .matching.pair import Match, match
+from .matrices.cka import cka
+from .matrices.comparison import Comparison
 from .matrices.gram import Gram
+from .matrices.rsa import rsa
 from .matrices.rsm import RSM
 from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
 from .retrieval.exact import TopK, topk
 from .retrieval.index import Index
+from .tokens import Tokens, measure
 
 if TYPE_CHECKING:
     from .features import Features, extract, load_features, load_model
@@ -34,6 +37,7 @@ __all__ = [
     "Match",
     "Run",
     "StoredGram",
+    "Tokens",
     "TopK",
     "__version__",
     "approximate_topk",
@@ -48,6 +52,7 @@ __all__ = [
     "load_model",
     "match",
     "matchers",
+    "measure",
     "merge_runs",
     "open_run",
     "recall",
@@ -63,8 +68,8 @@ _LATER = {
 }
 
 
-#: Modules of their own, for ``semrsm.datasets.ImageFolder`` after ``import semrsm``.
-_MODULES = ("datasets", "features", "plot", "report", "runs", "studies")
+#: Public modules, for ``semrsm.datasets.ImageFolder`` after ``import semrsm``.
+_MODULES = ("datasets", "errors", "features", "plot", "report", "runs", "studies")
 
 
 def __getattr__(name: str) -> Any:
@@ -76,4 +81,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_MODULES})

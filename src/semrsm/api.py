@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from ._internal.checks import Progress, check_progress
 from ._internal.units import memory_budget
 from ._internal.workers import worker_count
 from ._version import __version__
-from .engine import threads as engine
-from .engine.device import check_device, check_on_gpu
+from .engine.device import find_device, resolve_engine
 from .engine.plan import make_plan
 from .errors import InputError
 from .kernels import Kernel, resolve_kernel
 from .matching.assignment import NotFiniteError
-from .matching.matchers import Matcher, check_comparable, overflow_error, resolve_matcher
+from .matching.base import Matcher
+from .matching.registry import check_comparable, overflow_error, resolve_matcher
 from .matrices.gram import Gram
 from .matrices.rsm import RSM
-from .tokens import Tokens, image_ids
+from .tokens import image_ids, measure
 
 if TYPE_CHECKING:
     from .runs import StoredGram
@@ -37,7 +38,7 @@ def gram(
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: engine.Progress | None = None,
+    progress: Progress | None = None,
     executor: Any = None,
     device: str | None = None,
     out: None = None,
@@ -54,7 +55,7 @@ def gram(
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: engine.Progress | None = None,
+    progress: Progress | None = None,
     executor: Any = None,
     device: str | None = None,
     out: str | Path,
@@ -70,7 +71,7 @@ def gram(
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: engine.Progress | None = None,
+    progress: Progress | None = None,
     executor: Any = None,
     device: str | None = None,
     out: str | Path | None = None,
@@ -82,7 +83,8 @@ def gram(
     x : array-like, torch.Tensor or list of arrays
         N images: feature maps (N, C, H, W), tokens (N, T, D), or a list of (S_i, C) arrays of
         unequal S. float16, bfloat16 and float32 are computed in float32, float64 in float64.
-        Memory maps, Zarr and HDF5 arrays are read in pieces and stay on disk.
+        Memory maps, Zarr and HDF5 arrays are read in pieces and stay on disk. Images that
+        :func:`semrsm.measure` has measured are not measured again.
     y : like x, optional
         M other images with the same number of channels; by default `x` against itself, of which
         only the pairs i < j are matched.
@@ -101,11 +103,14 @@ def gram(
         thread.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Where the work is done, in place of threads of this process. Other processes open the
-        features for themselves: `x` and `y` must lie on disk.
+        features for themselves: `x` and `y` must lie on disk. Without `out`, tiles go through a
+        temporary folder, which takes 16 bytes a pair. Needs the extra ``scale``, and ``dask`` for
+        a client.
     device : str, optional
         ``"cuda"`` or ``"cuda:1"`` for a GPU, which matches by ``"none"`` and ``"optimal"`` in
-        float32, to a relative gap of 1e-5 (or the matcher's tolerance, where that is wider); what
-        it cannot certify goes to this processor, which is ``"cpu"``, the default. Needs the extra
+        float32, to a relative gap of 1e-5 (or the matcher's tolerance, where that is wider). The
+        CPU solves the pairs that it cannot certify, and matches everything that it cannot match at
+        all (other matchers, float64), with a warning. ``"cpu"`` is the default. Needs the extra
         ``cuda``.
     out : str or Path, optional
         A folder for the results, which then lie on disk, tile by tile: however large they are, and
@@ -137,29 +142,28 @@ def gram(
     True
     """
     chosen = resolve_matcher(matcher)
-    card = check_device(device) if executor is None else None  # others have their own
+    if executor is None:  # others have their own device
+        find_device(device, chosen)
     if out is not None or executor is not None:
         return _on_disk(
             x, y, chosen, ids, column_ids, workers, memory, progress, executor, device, out
         )
     threads = worker_count(workers)
     budget = memory_budget(memory)
-    if progress is not None and not callable(progress):
-        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
+    check_progress(progress)
     if y is None and column_ids is not None:
         raise InputError("column_ids: expected None, since y was not given")
-    rows = Tokens(x, "x")
-    columns = None if y is None else Tokens(y, "y")
+    rows = measure(x, "x")
+    columns = None if y is None else measure(y, "y")
     other = rows if columns is None else columns
     check_comparable(rows, other, chosen, "x", "y")
-    if card is not None:
-        check_on_gpu(rows, other, chosen)
+    engine = resolve_engine(device, chosen, rows, other)
     names = image_ids(ids, rows.count, "ids")
     column_names = names if y is None else image_ids(column_ids, other.count, "column_ids")
 
     plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
     try:
-        values, upper_bound = engine.matched(rows, columns, chosen, plan, progress, card)
+        values, upper_bound = engine.matched(rows, columns, chosen, plan, progress)
     except NotFiniteError:
         raise overflow_error("x", "y") from None
     dtype = np.promote_types(rows.dtype, other.dtype)
@@ -170,9 +174,11 @@ def gram(
         column_squared_norms=other.squared_norms,
         row_ids=names,
         column_ids=column_names,
-        matcher=chosen.name,
+        matcher=chosen.label,
         dtype=dtype,
         is_symmetric=columns is None,
+        is_matched=chosen.solves,
+        bounds=chosen.bounds,
         provenance={
             "semrsm": __version__,
             "numpy": np.__version__,
@@ -181,7 +187,7 @@ def gram(
             "vectors": sorted({int(rows.sizes.max()), int(other.sizes.max())}),
             "channels": rows.channels,
             "dtype": dtype.name,
-            "device": "cpu" if card is None else card.type,
+            "device": engine.name,
         },
     )
 
@@ -194,7 +200,7 @@ def _on_disk(
     column_ids: Sequence[Any] | None,
     workers: int | None,
     memory: int | str | None,
-    progress: engine.Progress | None,
+    progress: Progress | None,
     executor: Any,
     device: str | None,
     out: str | Path | None,
@@ -216,7 +222,7 @@ def _on_disk(
             executor=executor,
             device=device,
         )
-        return run["x", matcher.name]
+        return run["x", matcher.label]
 
     if out is not None:
         return compute(out)
@@ -230,12 +236,12 @@ def rsm(
     *,
     kernel: str | Kernel = "cosine",
     matcher: str | Matcher = "optimal",
-    sigma: float | str = "median",
+    sigma: float | str | None = None,
     ids: Sequence[Any] | None = None,
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: engine.Progress | None = None,
+    progress: Progress | None = None,
     executor: Any = None,
     device: str | None = None,
 ) -> RSM:
@@ -249,7 +255,7 @@ def rsm(
         As in :func:`semrsm.gram`.
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
-    sigma : float or {"median", "released"}, default "median"
+    sigma : float or str, optional
         As in :meth:`Gram.rsm`.
 
     Returns

@@ -1,27 +1,30 @@
-"""Matchers: how the concept vectors of two images are paired."""
+"""Matchers: how the concept vectors of two images are paired.
 
-from .matching.matchers import (
-    MATCHERS,
-    BatchOptimal,
-    Greedy,
-    Match,
-    Matcher,
-    NoMatch,
-    Optimal,
-    TopKGreedy,
-    match,
-    resolve_matcher,
-)
+A new one is one file: a frozen dataclass that subclasses :class:`Matcher`. :func:`register` makes
+it known by its name, in runs and in the command too.
+"""
+
+from .matching.base import Matched, Matcher, PairTile
+from .matching.greedy import Greedy, TopKGreedy
+from .matching.none import NoMatch
+from .matching.optimal import Optimal
+from .matching.pair import Match, match
+from .matching.registry import MATCHERS, register, resolve_matcher, resolve_matchers
+from .matching.windows import BatchOptimal
 
 __all__ = [
     "MATCHERS",
     "BatchOptimal",
     "Greedy",
     "Match",
+    "Matched",
     "Matcher",
     "NoMatch",
     "Optimal",
+    "PairTile",
     "TopKGreedy",
     "match",
+    "register",
     "resolve_matcher",
+    "resolve_matchers",
 ]

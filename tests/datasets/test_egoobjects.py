@@ -163,6 +163,7 @@ def test_no_warning_where_nothing_is_left_out(build, found):
         "link.jpg",
         "folder/secret.jpg",
         "circle.jpg",
+        "circle.jpg/photo.jpg",
         "nul\0l.jpg",
         "",
         ".",

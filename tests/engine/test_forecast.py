@@ -8,6 +8,7 @@ import pytest
 
 import semrsm
 from semrsm._internal.units import format_seconds
+from semrsm.engine.threads import ThreadEngine
 from semrsm.errors import InputError
 
 module = importlib.import_module("semrsm.engine.forecast")
@@ -23,14 +24,14 @@ class Clock:
     def __init__(self, monkeypatch):
         self.now = 0.0
         self.calls = []
-        matched = module.engine.matched
+        matched = ThreadEngine.matched
 
-        def slow(x, y, matcher, plan, progress, device):
+        def slow(engine, x, y, matcher, plan, progress):
             self.calls.append((x.count, y.count))
             self.now += 1e-3 * x.count * y.count
-            return matched(x, y, matcher, plan, progress, device)
+            return matched(engine, x, y, matcher, plan, progress)
 
-        monkeypatch.setattr(module.engine, "matched", slow)
+        monkeypatch.setattr(ThreadEngine, "matched", slow)
         monkeypatch.setattr(module.time, "perf_counter", lambda: self.now)
 
 

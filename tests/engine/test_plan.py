@@ -5,52 +5,27 @@ import re
 import numpy as np
 import pytest
 
-from semrsm._internal.units import format_bytes, memory_budget
 from semrsm.engine.plan import make_plan
 from semrsm.errors import InputError
-from semrsm.matching.matchers import MATCHERS, Optimal
-from semrsm.tokens import Tokens
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (1000, 1000),
-        ("1000", 1000),
-        ("1kB", 1024),
-        ("1.5 GiB", 3 << 29),
-        ("2g", 2 << 30),
-        (" 3 MB ", 3 << 20),
-    ],
-)
-def test_budgets(text, expected):
-    assert memory_budget(text) == expected
-
-
-def test_default_budget_is_half_of_the_machine():
-    assert memory_budget(None) > 1 << 28
-
-
-@pytest.mark.parametrize("text", ["", "GB", "-3GB", "3 apples", 0, -5, float("nan"), [1]])
-def test_refuses_a_budget(text):
-    with pytest.raises(InputError, match=r"^memory: expected a positive number of bytes"):
-        memory_budget(text)
+from semrsm.matching.optimal import Optimal
+from semrsm.matching.registry import MATCHERS
+from semrsm.tokens import measure
 
 
 @pytest.mark.parametrize("name", list(MATCHERS))
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_plans_stay_within_the_budget(name, workers):
-    x = Tokens(np.ones((50, 30, 20), np.float16))
+    x = measure(np.ones((50, 30, 20), np.float16))
     for budget in (40 << 20, 60 << 20, 1 << 30):
         plan = make_plan(x, None, MATCHERS[name](), workers=workers, memory=budget, results=2)
         assert plan.peak_bytes <= budget
         assert 1 <= plan.tile_rows <= plan.panel <= 50
-        diagonal = 0 if MATCHERS[name].identity_on_self else 50
+        diagonal = 50 if MATCHERS[name].solves_self else 0
         assert plan.pairs == 50 * 49 // 2 + diagonal
 
 
 def test_the_smallest_budget_named_is_enough():
-    x = Tokens(np.ones((50, 30, 20), np.float16))
+    x = measure(np.ones((50, 30, 20), np.float16))
     with pytest.raises(InputError, match=r"^memory: expected at least") as caught:
         make_plan(x, None, Optimal(), workers=2, memory=1000, results=2)
     named = re.search(r"at least (\S+) MB", str(caught.value))[1]
@@ -58,28 +33,9 @@ def test_the_smallest_budget_named_is_enough():
     assert make_plan(x, None, Optimal(), workers=2, memory=enough, results=2).panel >= 1
 
 
-def test_format_bytes():
-    texts = [format_bytes(n) for n in (0, 1023, 2048, 5 << 20, 3 << 30, 7 << 40)]
-    assert texts == ["0 bytes", "1023 bytes", "2.0 kB", "5.0 MB", "3.0 GB", "7.0 TB"]
-
-
-@pytest.mark.parametrize("budget", [float("inf"), 10**30, "1e3GB", "nan", b"1GB", None])
-def test_odd_budgets_are_taken_or_refused_in_words(budget):
-    if budget is None or budget == 10**30:
-        assert memory_budget(budget) > 1 << 28
-    else:
-        with pytest.raises(InputError, match=r"^memory: expected a positive number of bytes"):
-            memory_budget(budget)
-
-
-def test_a_flag_is_no_budget():
-    with pytest.raises(InputError, match=r"^memory: expected a positive number of bytes"):
-        memory_budget(True)
-
-
 @pytest.mark.parametrize("name", list(MATCHERS))
 def test_more_memory_means_larger_panels(name):
-    x = Tokens(np.ones((300, 30, 200), np.float16))
+    x = measure(np.ones((300, 30, 200), np.float16))
     panels = [
         make_plan(x, None, MATCHERS[name](), workers=1, memory=mb << 20, results=2).panel
         for mb in (32, 48, 64, 1024)

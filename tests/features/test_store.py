@@ -20,8 +20,8 @@ import pytest
 
 import semrsm
 from semrsm.errors import InputError
-from semrsm.features import Features, record, store
-from semrsm.tokens import Tokens
+from semrsm.features import Features, store
+from semrsm.tokens import measure
 
 torch = pytest.importorskip("torch", reason="extraction needs torch")
 zarr = pytest.importorskip("zarr", reason="stores need Zarr")
@@ -167,8 +167,8 @@ def test_fingerprints_are_those_of_the_content(tmp_path):
     found = extract(Network(), Photos(10), tmp_path / "f.zarr")
     told = store.attributes_of(tmp_path / "f.zarr")["fingerprints"]
     expected = extract(Network(), Photos(10))
-    assert told == {layer: Tokens(expected[layer]).fingerprint for layer in LAYERS}
-    assert told == {layer: Tokens(found[layer]).fingerprint for layer in LAYERS}
+    assert told == {layer: measure(expected[layer]).fingerprint for layer in LAYERS}
+    assert told == {layer: measure(found[layer]).fingerprint for layer in LAYERS}
     extract(Network(), Photos(10), tmp_path / "g.zarr", batch_size=10)
     extract(Network(), Photos(10, seed=1), tmp_path / "h.zarr")
     assert store.attributes_of(tmp_path / "h.zarr")["fingerprints"] != told
@@ -743,7 +743,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
     small, large = peak(20), peak(200)
     image = 16 * 11 * 11 * 4
     assert large - small < 20 * image  # and not 180 of them
-    monkeypatch.setattr(record, "_PIECE", 20 * image)
+    monkeypatch.setattr("semrsm.features.files.npz.PIECE", 20 * image)
     monkeypatch.setattr(store, "CHUNK_BYTES", 20 * image)
     for name in ("copy.npz", "copy.zarr"):
         tracemalloc.start()

@@ -5,8 +5,8 @@ import pytest
 
 import semrsm
 from oracles import batch_optimal, greedy, inner_product, optimal, topk_greedy
+from semrsm import matchers
 from semrsm.errors import InputError
-from semrsm.matching import matchers
 
 NAMES = list(matchers.MATCHERS)
 

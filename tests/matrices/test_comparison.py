@@ -1,177 +1,14 @@
-"""CKA and RSA against independent formulas."""
+"""What CKA and RSA share: which matrices they take, how they read them, what they refuse."""
 
-import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
 import semrsm
+from matrices.matrix_helpers import Blocks, kernels, symmetric
 from semrsm.errors import InputError
-
-
-def kernels(count=6, seed=0):
-    rng = np.random.default_rng(seed)
-    x, y = rng.normal(size=(count, 4)), rng.normal(size=(count, 3))
-    y += x[:, :3]
-    return x @ x.T, y @ y.T
-
-
-def naive_hsic(k, other):
-    n = len(k)
-    centre = np.eye(n) - 1 / n
-    return np.trace(k @ centre @ other @ centre) / (n - 1) ** 2
-
-
-def unbiased_hsic(k, other):
-    """The U-statistic over all ordered tuples of four different images."""
-    total, count = 0.0, 0
-    for i, j, q, r in itertools.permutations(range(len(k)), 4):
-        total += k[i, j] * (other[i, j] + other[q, r] - 2 * other[i, q])
-        count += 1
-    return total / count
-
-
-@pytest.mark.parametrize(("debiased", "hsic"), [(False, naive_hsic), (True, unbiased_hsic)])
-def test_cka_is_that_of_its_definition(debiased, hsic):
-    for seed in range(3):
-        k, other = kernels(seed=seed)
-        expected = hsic(k, other) / np.sqrt(hsic(k, k) * hsic(other, other))
-        assert semrsm.cka(k, other, debiased=debiased).value == pytest.approx(expected, rel=1e-10)
-
-
-def test_cka_of_a_matrix_with_itself_moved_and_scaled():
-    k, _ = kernels()
-    assert semrsm.cka(k, 3 * k + 7).value == pytest.approx(1)
-    assert semrsm.cka(k, -k).value == pytest.approx(-1)  # nothing is clamped
-
-
-def test_debiased_cka_ignores_the_diagonal_and_is_near_zero_for_noise():
-    k, other = kernels()
-    changed = k + np.diag(np.arange(6.0))
-    assert semrsm.cka(changed, other, debiased=True).value == pytest.approx(
-        semrsm.cka(k, other, debiased=True).value
-    )
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(2, 60, 400))
-    biased = semrsm.cka(x @ x.T, y @ y.T).value
-    assert biased > 0.5
-    assert abs(semrsm.cka(x @ x.T, y @ y.T, debiased=True).value) < 0.1
-
-
-def deleted(k, i):
-    return np.delete(np.delete(k, i, 0), i, 1)
-
-
-def naive_interval(k, other, confidence, **options):
-    """The jackknife by deletion, one image after the other."""
-    n = len(k)
-    left_out = [semrsm.cka(deleted(k, i), deleted(other, i), **options).value for i in range(n)]
-    spread = np.sqrt((n - 1) / n * ((left_out - np.mean(left_out)) ** 2).sum())
-    half = stats.norm.ppf((1 + confidence) / 2) * spread
-    value = semrsm.cka(k, other, **options).value
-    return value - half, value + half
-
-
-@pytest.mark.parametrize("debiased", [False, True])
-@pytest.mark.parametrize("count", [6, 30])
-def test_jackknife_interval(debiased, count):
-    k, other = kernels(count)
-    found = semrsm.cka(k + 100, other, debiased=debiased, interval=0.9)
-    expected = naive_interval(k, other, 0.9, debiased=debiased)
-    assert found.interval == pytest.approx(expected, rel=1e-9)
-    assert found.interval[1] - found.interval[0] > 1e-3
-
-
-@pytest.mark.parametrize("debiased", [False, True])
-def test_jackknife_keeps_its_digits_beside_an_image_that_outweighs_all_others(debiased):
-    k, other = kernels(12)
-    far = k.copy()
-    far[3] *= 1e6
-    far[:, 3] *= 1e6
-    found = semrsm.cka(far, other, debiased=debiased, interval=0.5)
-    expected = naive_interval(far, other, 0.5, debiased=debiased)
-    assert found.interval == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("debiased", [False, True])
-def test_no_interval_where_all_variation_is_one_images(debiased):
-    _, other = kernels(12)
-    alone = np.ones((12, 12))
-    alone[3, :4] = alone[:4, 3] = 5.0
-    value = semrsm.cka(alone, other, debiased=debiased).value
-    assert -1 <= value <= 1
-    with pytest.raises(InputError, match="^interval: expected matrices that vary after centring w"):
-        semrsm.cka(alone, other, debiased=debiased, interval=0.5)
-
-
-@pytest.mark.parametrize("debiased", [False, True])
-@pytest.mark.parametrize("scale", [1e-160, 1e-9, 1e160])
-def test_cka_knows_no_unit(debiased, scale):
-    k, other = kernels()
-    assert semrsm.cka(k * scale, other, debiased=debiased).value == pytest.approx(
-        semrsm.cka(k, other, debiased=debiased).value, rel=1e-12
-    )
-
-
-@pytest.mark.parametrize("debiased", [False, True])
-def test_small_variation_about_a_large_mean_is_seen(debiased):
-    k, other = kernels(9)
-    close = 1 + 1e-10 * k
-    assert semrsm.cka(close, other, debiased=debiased).value == pytest.approx(
-        semrsm.cka(k, other, debiased=debiased).value, abs=1e-4
-    )
-
-
-@pytest.mark.parametrize("debiased", [False, True])
-def test_rounding_is_no_variation(debiased):
-    """Constant matrices, and those that centring explains, have no alignment."""
-    _, other = kernels(40)
-    part = np.random.default_rng(5).random(40)
-    for flat in (np.full((40, 40), 0.1), part + part[:, None], np.zeros((40, 40))):
-        with pytest.raises(InputError, match="^cka: expected matrices that vary after centring"):
-            semrsm.cka(flat, other, debiased=debiased)
-    if debiased:
-        with pytest.raises(InputError, match="^cka: expected matrices that vary after centring"):
-            semrsm.cka(np.diag(part), other, debiased=True)
-
-
-@given(seed=st.integers(0, 10_000), count=st.integers(4, 9))
-def test_debiased_cka_of_indefinite_matrices_stays_within_bounds(seed, count):
-    """HSIC with itself is a sum of squares, whatever the eigenvalues are."""
-    k, other = np.random.default_rng(seed).normal(size=(2, count, count))
-    k, other = k + k.T, other + other.T
-    assert abs(semrsm.cka(k, other, debiased=True).value) <= 1 + 1e-12
-    assert abs(semrsm.cka(k, other).value) <= 1 + 1e-12
-    assert semrsm.cka(k, k, debiased=True).value == pytest.approx(1, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("method", "oracle"),
-    [
-        ("pearson", lambda a, b: stats.pearsonr(a, b).statistic),
-        ("spearman", lambda a, b: stats.spearmanr(a, b).statistic),
-        ("kendall", lambda a, b: stats.kendalltau(a, b).statistic),
-    ],
-)
-@pytest.mark.parametrize("diagonal", [False, True])
-def test_rsa_is_that_of_scipy(method, oracle, diagonal):
-    k, other = kernels(9)
-    other = other.round(0)  # ties
-    chosen = np.triu_indices(9, k=0 if diagonal else 1)
-    found = semrsm.rsa(k, other, method=method, diagonal=diagonal)
-    assert found.value == pytest.approx(oracle(k[chosen], other[chosen]), rel=1e-10)
-
-
-def test_rsa_interval_holds_the_value_and_repeats():
-    k, other = kernels(25)
-    one, two = (semrsm.rsa(k, other, interval=0.95, resamples=200, seed=3) for _ in range(2))
-    assert one.interval == two.interval
-    assert one.interval[0] < one.value < one.interval[1]
-    wide = semrsm.rsa(k, other, interval=0.99, resamples=200, seed=3).interval
-    assert wide[0] <= one.interval[0] <= one.interval[1] <= wide[1]
+from semrsm.matrices.protocol import Matrix
 
 
 def test_rsms_are_taken_with_their_ids():
@@ -219,13 +56,6 @@ def test_refuses(call, message):
         call()
 
 
-def test_rsa_of_three_images_has_resamples_without_pairs():
-    """Three times the same image, or twice: what such resamples say is not counted."""
-    k, other = kernels(3)
-    found = semrsm.rsa(k, other, method="pearson", interval=0.5, resamples=50)
-    assert -1 <= found.interval[0] <= found.interval[1] <= 1
-
-
 def test_triangles_may_differ_by_the_rounding_of_their_own_precision():
     k, other = kernels(20)
     noise = np.random.default_rng(6).normal(size=k.shape)
@@ -240,3 +70,87 @@ def test_repr_is_one_line():
     k, other = kernels()
     assert repr(semrsm.cka(k, k)) == "Comparison(CKA=1, images=6)"
     assert "interval=(" in repr(semrsm.rsa(k, other, interval=0.9, resamples=50))
+
+
+# ---------------------------------------------------------------- in blocks
+
+
+def test_refusals():
+    a = symmetric(12)
+    with pytest.raises(InputError, match="^cka: expected matrices that vary after centring"):
+        semrsm.cka(Blocks(a), Blocks(np.full((12, 12), 0.1)))
+    with pytest.raises(InputError, match="^rsa: expected matrices whose entries vary"):
+        semrsm.rsa(Blocks(a), Blocks(np.full((12, 12), 0.1)), method="pearson")
+    with pytest.raises(InputError, match=r"^a, b: expected RSMs of the same images; got shapes"):
+        semrsm.cka(Blocks(a), Blocks(symmetric(11)))
+    other = Blocks(a)
+    other.row_ids = ("x", *other.row_ids[1:])
+    with pytest.raises(InputError, match="their ids differ$"):
+        semrsm.cka(Blocks(a), other)
+    with pytest.raises(InputError, match=r"^a, b: expected at least 4 images; got 3$"):
+        semrsm.cka(Blocks(symmetric(3)), Blocks(symmetric(3)), debiased=True)
+    with pytest.raises(InputError, match=r"^interval: expected at least six images"):
+        semrsm.cka(Blocks(symmetric(5)), Blocks(symmetric(5)), interval=0.9)
+    with pytest.raises(InputError, match=r"^interval: expected None for matrices on disk"):
+        semrsm.rsa(Blocks(a), Blocks(a), interval=0.9)
+    with pytest.raises(InputError, match=r"^memory: expected at least .* for Kendall's tau of 12"):
+        semrsm.rsa(Blocks(a), Blocks(a), method="kendall", memory=1000)
+    bad = a.copy()
+    bad[2, 9] = np.nan
+    for call in (semrsm.cka, semrsm.rsa):
+        with pytest.raises(InputError, match=r"^a, b: expected finite values; got NaN"):
+            call(Blocks(a), Blocks(bad))
+    rectangular = Blocks(a)
+    rectangular.is_symmetric = False
+    with pytest.raises(InputError, match="^b: expected the RSM of one set of images"):
+        semrsm.cka(Blocks(a), rectangular)
+
+
+def test_only_blocks_are_read():
+    a, b = Blocks(symmetric(100), 10), Blocks(symmetric(100, 1), 10)
+    assert isinstance(a, Matrix)
+    for call in (
+        lambda: semrsm.cka(a, b, interval=0.9),
+        lambda: semrsm.rsa(a, b, method="pearson"),
+        lambda: semrsm.rsa(a, b),
+    ):
+        call()
+        assert a.largest == b.largest == 100
+
+
+def test_memory_is_that_of_blocks_and_not_of_matrices():
+    """Two matrices of 72 MB that are made as they are read: they were never in memory."""
+
+    class Made(Blocks):
+        def __init__(self, seed):
+            super().__init__(np.empty((0, 0)), 256)
+            self.shape = (3000, 3000)
+            self.row_ids = self.column_ids = tuple(map(str, range(3000)))
+            self._places = np.random.default_rng(seed).normal(size=3000)
+
+        def block(self, rows, columns):
+            return np.cos(self._places[rows, None] - self._places[None, columns])
+
+    a, b = Made(0), Made(1)
+    for call in (
+        lambda: semrsm.cka(a, b, interval=0.9, memory="16MB"),
+        lambda: semrsm.rsa(a, b, method="pearson", memory="16MB"),
+        lambda: semrsm.rsa(a, b, memory="16MB"),
+    ):
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 16 << 20
+
+
+def test_smaller_budgets_take_smaller_blocks_and_too_small_ones_are_refused():
+    a, b = Blocks(symmetric(300), 256), Blocks(symmetric(300, 1), 256)
+    expected = semrsm.cka(a.values, b.values).value
+    assert semrsm.cka(a, b, memory="4MB").value == pytest.approx(expected, abs=1e-12)
+    assert a.largest < 256**2
+    for call in (semrsm.cka, semrsm.rsa):
+        with pytest.raises(InputError, match=r"^memory: expected at least .* for RSMs of 300 imag"):
+            call(a, b, memory="100kB")
+        with pytest.raises(InputError, match="^memory: expected a positive number"):
+            call(a.values, b.values, memory="much")

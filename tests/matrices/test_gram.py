@@ -10,8 +10,8 @@ import pytest
 
 import semrsm
 from oracles import gram as slow_gram
+from semrsm import matchers
 from semrsm.errors import InputError
-from semrsm.matching import matchers
 
 
 def tokens(count=7, size=12, channels=10, seed=0):

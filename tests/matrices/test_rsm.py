@@ -265,7 +265,7 @@ def test_an_interrupt_while_saving_leaves_nothing(gram, tmp_path, monkeypatch):
 def test_a_loaded_gram_gives_the_same_views(gram, tmp_path):
     again = semrsm.Gram.load(gram.save(tmp_path / "gram.npz"))
     for kernel in ("linear", "cosine", "rbf"):
-        for sigma in ("median", "released", 3.0):
+        for sigma in ("median", "released", 3.0) if kernel == "rbf" else (None,):
             first, second = gram.rsm(kernel, sigma=sigma), again.rsm(kernel, sigma=sigma)
             np.testing.assert_array_equal(first.values, second.values)
             assert first.sigma == second.sigma

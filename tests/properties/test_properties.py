@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as arrays
 from scipy.optimize import linear_sum_assignment
 
 import semrsm
-from semrsm.matching import matchers
+from semrsm import matchers
 
 NUMBERS = st.floats(-100, 100, width=32)
 OTHERS = [matchers.NoMatch(), matchers.Greedy(), matchers.TopKGreedy(k=3)]

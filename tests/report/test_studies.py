@@ -10,7 +10,7 @@ from matplotlib import pyplot
 import semrsm
 from semrsm.features import Features
 from semrsm.report import write_study_report
-from semrsm.report.studies import TEXTS, shown_rows
+from semrsm.studies import STUDIES as RECORDS
 from semrsm.studies import approximation, class_agreement, layers, locations, retrieval
 from semrsm.studies.result import StudyResult, joined
 
@@ -29,6 +29,11 @@ def features(model="net", count=2, seed=0):
         logits=rng.normal(size=(N, 4)).astype(np.float32),
         provenance={"model": model},
     )
+
+
+def shown_rows(result):
+    shown = RECORDS[result.name].shown_rows(result)
+    return shown.rows, shown.columns
 
 
 OBJECTS = [{"cat"} if n % 2 else {"dog", "tree"} for n in range(N)]
@@ -84,20 +89,20 @@ def test_every_figure_and_row_is_there(name, results, tmp_path):
     page, drawn = written(result, tmp_path)
     assert drawn == set(result.figures)
     assert page.count("<figure>") == len(result.figures)
-    assert set(result.figures) <= set(TEXTS[name].figures)
+    assert set(result.figures) <= set(RECORDS[name].figures)
     heads, *cells = table_of(page)
     rows, columns = shown_rows(without_drawing(result, []))
-    assert heads == [TEXTS[name].columns[column] for column in columns]
+    assert heads == [RECORDS[name].columns[column] for column in columns]
     assert len(cells) == len(rows) > 0
-    assert html.escape(TEXTS[name].title) in page
+    assert html.escape(RECORDS[name].title) in page
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_columns_that_are_named_exist(name, results):
     given = set(results[name].table[0])
-    absent = set(TEXTS[name].columns) - given
+    absent = set(RECORDS[name].columns) - given
     assert absent == set()
-    assert set(TEXTS[name].shown) <= given
+    assert set(RECORDS[name].shown) <= given
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -114,7 +119,7 @@ def test_networks_are_shown_side_by_side(name, tmp_path):
     page, drawn = written(both, tmp_path)
     assert drawn == set(both.figures)
     assert page.count("<figure>") == len(both.figures) > 1
-    heading = TEXTS[name].figures[next(iter(both.figures)).partition("-")[0]][0]
+    heading = RECORDS[name].figures[next(iter(both.figures)).partition("-")[0]][0]
     for model in "ab":
         assert f"{heading}: {model}" in page
     heads, *cells = table_of(page)
@@ -180,6 +185,13 @@ def test_layers_of_two_networks_show_pairs_of_one_kind():
     assert {"model_a", "model_b"} <= set(columns)
     assert len(rows) == 8
     assert all(row["matcher_a"] == row["matcher_b"] for row in rows)
+
+
+def test_layers_read_from_a_folder_show_the_same_rows(results):
+    result = results["layers"]
+    bare = StudyResult(result.name, result.table, {}, result.protocol)
+    assert shown_rows(bare) == shown_rows(result)
+    assert shown_rows(bare)[0] == list(result.diagonal)
 
 
 def test_layers_of_one_matcher_show_all_there_is():

@@ -8,35 +8,15 @@ from hypothesis.extra import numpy as arrays
 from scipy.optimize import linear_sum_assignment
 
 import semrsm
+from native_search import native_search
 from semrsm import _native, kernels
-from semrsm._internal.workers import Cancellation
 from semrsm.errors import InputError
-from semrsm.matching.assignment import Stage, search
+from semrsm.matching.assignment import Stage
 
 
 def best(matrix):
     rows, columns = linear_sum_assignment(np.asarray(matrix, np.float64), maximize=True)
     return float(np.asarray(matrix, np.float64)[rows, columns].sum())
-
-
-def searched(matrix, threshold, prices=None, kernels=""):
-    matrix = np.ascontiguousarray(matrix)
-    rows, columns = matrix.shape
-    return [
-        found[0]
-        for found in search(
-            matrix.reshape(-1),
-            np.zeros(1, np.int64),
-            np.array([rows], np.int32),
-            np.array([columns], np.int32),
-            np.array([threshold]),
-            row_stride=columns,
-            cancellation=Cancellation(),
-            prices=prices,
-            price_offsets=None if prices is None else np.zeros(1, np.int64),
-            kernels=kernels,
-        )
-    ]
 
 
 entries = st.floats(-100, 100, width=32)
@@ -50,7 +30,7 @@ def test_bounds_are_bounds_and_nothing_that_matters_is_left(matrix, share, data)
     prices = None
     if matrix.shape[0] == matrix.shape[1] and data.draw(st.booleans()):
         prices = data.draw(arrays.arrays(np.float32, matrix.shape[1], elements=entries))
-    value, bound, stage = searched(matrix, threshold, prices)
+    value, bound, stage = native_search(matrix, threshold, prices)
     slack = 1e-6 * (1 + float(np.abs(matrix).sum()))
     assert bound >= optimum - slack
     if stage == Stage.SOLVED:
@@ -68,14 +48,14 @@ def test_every_stage_of_every_instruction_set(name, dtype, size):
     matrix = rng.normal(size=(size, size)).astype(dtype)
     optimum = best(matrix)
     slack = 1e-5 * size
-    assert searched(matrix, -np.inf, kernels=name)[2] == Stage.SOLVED
-    assert searched(matrix, optimum - slack, kernels=name)[2] == Stage.SOLVED
-    _, bound, stage = searched(matrix, np.inf, kernels=name)
+    assert native_search(matrix, -np.inf, kernels=name)[2] == Stage.SOLVED
+    assert native_search(matrix, optimum - slack, kernels=name)[2] == Stage.SOLVED
+    _, bound, stage = native_search(matrix, np.inf, kernels=name)
     maxima = min(matrix.max(axis=1).sum(dtype=float), matrix.max(axis=0).sum(dtype=float))
     assert stage == Stage.MAXIMA
     assert bound == pytest.approx(maxima, rel=1e-6)
     # Just below the bound of the maxima, another bound has to do it, or the solver.
-    _, bound, stage = searched(matrix, maxima - 1e-4, kernels=name)
+    _, bound, stage = native_search(matrix, maxima - 1e-4, kernels=name)
     rows, columns = matrix.max(axis=1, keepdims=True), matrix.max(axis=0, keepdims=True)
     reduced = min(
         rows.sum(dtype=float) + (matrix - rows).max(axis=0).sum(dtype=float),
@@ -86,7 +66,7 @@ def test_every_stage_of_every_instruction_set(name, dtype, size):
         assert bound == pytest.approx(reduced, rel=1e-5, abs=1e-5)
     # The exact prices are a bound that is tight: nothing needs solving.
     prices = dual_prices(matrix.astype(np.float64)).astype(dtype)
-    _, bound, stage = searched(matrix, optimum + 10 * slack, prices, name)
+    _, bound, stage = native_search(matrix, optimum + 10 * slack, prices, name)
     assert stage in (Stage.MAXIMA, Stage.REDUCED, Stage.PRICES)
     assert bound >= optimum - slack
 
@@ -114,17 +94,17 @@ def dual_prices(matrix, rounds=2000):
 def test_constant_matrices(matrix):
     matrix = matrix.astype(np.float32)
     optimum = best(matrix)
-    assert searched(matrix, optimum)[2] == Stage.SOLVED
-    assert searched(matrix, optimum)[0] == optimum
-    assert searched(matrix, optimum + 1)[2] == Stage.MAXIMA
+    assert native_search(matrix, optimum)[2] == Stage.SOLVED
+    assert native_search(matrix, optimum)[0] == optimum
+    assert native_search(matrix, optimum + 1)[2] == Stage.MAXIMA
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_extreme_scales(scale):
     matrix = (np.random.default_rng(0).normal(size=(9, 9)) * scale).astype(np.float32)
     optimum = best(matrix)
-    assert searched(matrix, optimum * (1 - 1e-5))[0] == pytest.approx(optimum, rel=1e-6)
-    _, bound, stage = searched(matrix, optimum * 1.5)
+    assert native_search(matrix, optimum * (1 - 1e-5))[0] == pytest.approx(optimum, rel=1e-6)
+    _, bound, stage = native_search(matrix, optimum * 1.5)
     assert stage != Stage.SOLVED
     assert bound >= optimum * (1 - 1e-6)
 
@@ -205,6 +185,7 @@ KERNELS = {
     "rbf": kernels.RBF(sigma=4.0),
     "laplacian": kernels.Laplacian(sigma=4.0),
     "rational-quadratic": kernels.RationalQuadratic(sigma=4.0),
+    "odd polynomial": kernels.Polynomial(3, 1.0, sigma=4.0),
 }
 
 
@@ -217,10 +198,13 @@ def images(count, size=6, channels=5, seed=0, dtype=np.float32):
 def test_the_result_is_that_of_solving_everything(kernel, k):
     queries, gallery = images(7, seed=1), images(40)
     found = semrsm.topk(queries, gallery, k, kernel=KERNELS[kernel])
-    order, scores = brute_force(queries, gallery, kernel, k)
+    ranks_by = "linear" if kernel == "odd polynomial" else kernel
+    order, scores = brute_force(queries, gallery, ranks_by, k)
     np.testing.assert_array_equal(found.indices, order)
     if kernel in ("linear", "cosine"):
         np.testing.assert_allclose(found.values, scores, rtol=1e-12)
+    elif kernel == "odd polynomial":
+        np.testing.assert_allclose(found.values, (scores / 16 + 1) ** 3, rtol=1e-9)
     elif kernel == "rbf":
         np.testing.assert_allclose(found.values, np.exp(scores / 32), rtol=1e-9)
     assert found.exact
@@ -327,7 +311,8 @@ def test_a_budget_is_kept_and_its_certificate_holds():
         ({"k": "3", "budget": 5}, r"^k: expected a whole number >= 1; got '3'"),
         ({"k": 21}, r"^k: expected at most 20"),
         ({"kernel": "rbf"}, r"^kernel: expected a bandwidth in numbers"),
-        ({"kernel": "polynomial"}, r"^kernel: expected linear, cosine or a kernel of the distance"),
+        ({"kernel": "polynomial"}, r"^kernel: expected a bandwidth in numbers.*rule 'norm'"),
+        ({"kernel": kernels.Polynomial(2, sigma=1.0)}, r"^kernel: expected linear, cosine or a"),
         ({"budget": 1}, r"^budget: expected a whole number >= k = 2; got 1"),
         ({"exclude": np.zeros((3, 3), bool)}, r"^exclude: expected booleans of shape \(2, 20\)"),
         ({"exclude": np.zeros((2, 20))}, r"^exclude: expected booleans"),
@@ -431,3 +416,24 @@ def test_real_features_need_few_assignments(shared_data, k):
     np.testing.assert_array_equal(found.indices, np.argsort(-values, axis=1, kind="stable")[:, :k])
     # Of a hundred images ten are the result: the share falls as galleries grow.
     assert found.solved / found.pairs < (0.05 if k == 1 else 0.3)
+
+
+def test_queries_that_are_the_gallery_are_measured_once(monkeypatch):
+    from semrsm.tokens import measuring
+
+    passes = []
+    pass_over = measuring._pass_over
+    monkeypatch.setattr(
+        measuring, "_pass_over", lambda *given: passes.append(given[1]) or pass_over(*given)
+    )
+    x = images(9)
+    not_itself = np.eye(9, dtype=bool)
+    found = semrsm.topk(x, x, 2, exclude=not_itself)
+    assert passes == ["queries"]
+    tokens = semrsm.measure(x)
+    again = semrsm.topk(tokens, tokens, 2, exclude=not_itself)
+    semrsm.gram(tokens)
+    semrsm.rsm(tokens, matcher="none")
+    semrsm.forecast(tokens)
+    assert passes == ["queries", "x"]
+    np.testing.assert_array_equal(again.indices, found.indices)

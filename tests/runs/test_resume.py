@@ -21,11 +21,11 @@ from runs.run_helpers import (
     written,
 )
 from semrsm.errors import InputError
-from semrsm.matching.matchers import Optimal
+from semrsm.matching.optimal import Optimal
 from semrsm.runs import compute_run, computing, layout, open_run
 from semrsm.runs.filling import Work
 from semrsm.runs.gram_folder import GramFolder
-from semrsm.tokens import Tokens
+from semrsm.tokens import measure
 
 #: Kills itself before, in the middle of, and after the file that it writes as its second, third or
 #: fourth one, again and again, until a child lives to the end.
@@ -331,7 +331,7 @@ def test_a_marker_is_never_left_without_its_chunk(x, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(GramFolder, "read_tile", read_tile)
         patch.setattr(GramFolder, "write_tile", write_tile)
-        tokens = Tokens(x)
+        tokens = measure(x)
         work = Work(gram, tokens, tokens, Optimal(), workers=1, check=False)
         with pytest.raises(Killed):
             work.fill([(0, 1)], lambda _: None)

@@ -11,7 +11,7 @@ from scipy.spatial.distance import jensenshannon
 import semrsm
 from semrsm._internal.statistics import pair_correlations, percentile_interval, resampled_counts
 from semrsm.errors import InputError
-from semrsm.matching.matchers import BatchOptimal
+from semrsm.matching.windows import BatchOptimal
 from semrsm.studies import class_agreement
 from semrsm.studies.agreement import class_divergences
 
@@ -172,7 +172,7 @@ def test_no_baseline_no_difference(features):
     study = class_agreement(
         features, kernels="cosine", matchers=["optimal", BatchOptimal(4)], resamples=5
     )
-    assert {row["matcher"] for row in study.table} == {"optimal", "batch-optimal (window=4)"}
+    assert {row["matcher"] for row in study.table} == {"optimal", "batch-optimal:window=4"}
     assert all(row["spearman_difference"] is None for row in study.table)
 
 

@@ -10,7 +10,9 @@ import pytest
 import oracles
 import semrsm
 from semrsm.errors import InputError
-from semrsm.matching.matchers import BatchOptimal, Optimal, TopKGreedy
+from semrsm.matching.greedy import TopKGreedy
+from semrsm.matching.optimal import Optimal
+from semrsm.matching.windows import BatchOptimal
 from semrsm.studies import approximation, peers
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -34,8 +36,8 @@ def test_quality_against_independent_matchers(features):
     by_name = {
         "none": oracles.MATCHERS["none"],
         "greedy": oracles.greedy,
-        "topk-greedy (k=4)": lambda a, b: oracles.topk_greedy(a, b, 4),
-        "batch-optimal (window=4)": lambda a, b: oracles.batch_optimal(a, b, 4),
+        "topk-greedy:k=4": lambda a, b: oracles.topk_greedy(a, b, 4),
+        "batch-optimal:window=4": lambda a, b: oracles.batch_optimal(a, b, 4),
         "optimal": oracles.optimal,
     }
     chosen = [0, 1, 2, 4, 5]
@@ -77,17 +79,17 @@ def test_the_exact_matcher_joins(features):
     study = approximation(features, layers="late", matchers=["greedy"], **QUICK)
     assert [row["matcher"] for row in study.table] == ["greedy", "optimal"]
     study = approximation(features, layers="late", matchers=[Optimal(1e-9)], **QUICK)
-    assert [row["matcher"] for row in study.table] == ["optimal"]
+    assert [row["matcher"] for row in study.table] == ["optimal:tolerance=1e-09"]
 
 
 def test_fields_are_smooth_and_drawn_from_the_seed():
-    from semrsm.studies.approximation_quality import _fields
+    from semrsm.studies.approximation_sources import smooth_fields
 
-    found = _fields(2, 12, 5, seed=3)
+    found = smooth_fields(2, 12, 5, seed=3)
     assert found.shape == (2, 144, 5)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, _fields(2, 12, 5, seed=3))
-    assert not np.array_equal(found, _fields(2, 12, 5, seed=4))
+    np.testing.assert_array_equal(found, smooth_fields(2, 12, 5, seed=3))
+    assert not np.array_equal(found, smooth_fields(2, 12, 5, seed=4))
     grid = found.reshape(2, 12, 12, 5)
     near = np.abs(np.diff(grid, axis=1)).mean()
     far = np.abs(grid - grid[:, ::-1]).mean()

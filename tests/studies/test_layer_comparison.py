@@ -10,7 +10,7 @@ import pytest
 import semrsm
 from semrsm.errors import InputError
 from semrsm.kernels import RBF, Linear
-from semrsm.matching.matchers import BatchOptimal
+from semrsm.matching.windows import BatchOptimal
 from semrsm.plot.layers import plot_extents, plot_layers
 from semrsm.studies.layer_comparison import layers
 
@@ -172,7 +172,7 @@ def test_progress_counts_the_pairs_of_both(features, other):
 
 def test_other_matchers(features):
     study = layers(features, matchers=["none", BatchOptimal(window=4), "optimal"], layers="early")
-    assert places(study.diagonal, "matcher_b") == [("batch-optimal (window=4)",), ("optimal",)]
+    assert places(study.diagonal, "matcher_b") == [("batch-optimal:window=4",), ("optimal",)]
     assert len(study.table) == 9
     figure = study.figures["heatmaps"]()
     assert sum(bool(ax.images) and ax.get_visible() for ax in figure.axes) == 6

@@ -16,7 +16,8 @@ from semrsm.plot.locations import (
     plot_contributions,
     plot_displacements,
 )
-from semrsm.studies.location_maps import LocationMap, location_map, locations, random_displacements
+from semrsm.studies.contributions import LocationMap, location_map, random_displacements
+from semrsm.studies.location_maps import locations
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
 

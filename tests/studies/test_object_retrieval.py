@@ -11,7 +11,8 @@ import pytest
 import semrsm
 from semrsm.errors import InputError
 from semrsm.studies import retrieval
-from semrsm.studies.object_retrieval import BASELINES, baseline_similarities, ranking
+from semrsm.studies.baselines import BASELINES, baseline_similarities
+from semrsm.studies.object_galleries import ranking
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
 
@@ -219,7 +220,7 @@ def test_baselines_against_loops(features, layer):
 def test_maxsim_in_small_pieces(features, monkeypatch):
     whole = baseline_similarities(features["early"])
     # By its module, since the function hides it in the package.
-    monkeypatch.setattr(sys.modules[ranking.__module__], "_PIECE", 2000)
+    monkeypatch.setattr(sys.modules[baseline_similarities.__module__], "_PIECE", 2000)
     pieces = baseline_similarities(features["early"])
     np.testing.assert_allclose(pieces["maxsim"], whole["maxsim"], rtol=1e-12)
 
@@ -289,7 +290,8 @@ def test_gallery_names_what_is_shared(features, objects):
         (["rbf", "laplacian"], True),
         (["linear"], True),
         (["linear", "cosine"], False),
-        (["polynomial"], False),
+        (["polynomial"], True),  # of an odd degree: it increases with V
+        (["polynomial:degree=2"], False),
     ],
 )
 def test_a_search_gives_the_table_of_the_gram(features, objects, kernels, searched, monkeypatch):

@@ -11,6 +11,7 @@ from semrsm.datasets.crops import ShiftedCrops
 from semrsm.errors import InputError
 from semrsm.features.models import Model
 from semrsm.features.preprocess import Preprocess
+from semrsm.studies.result import joined
 from semrsm.studies.translation_sensitivity import example_match, pairs_by_shift, translation
 
 torch = pytest.importorskip("torch", reason="features need torch")
@@ -244,3 +245,25 @@ def test_real_photographs():
         assert optimal["same_median"] > none["same_median"]
         assert optimal["separation"] > none["separation"]
         assert optimal["largest_gap"] <= 1e-6
+
+
+def test_networks_together_have_the_page_of_one(model, photos, study, tmp_path):
+    """Joined results once lost the explorer."""
+    from semrsm.report import write_study_report
+
+    other = Model("other", Small().eval(), Preprocess(SIDE, 30, *SCALING), ("body",))
+    second = translation(photos, other, shifts=SHIFTS, kernels=("cosine", "rbf"), batch_size=4)
+    alone = write_study_report(study, tmp_path / "one.html").read_text(encoding="utf-8")
+    both = joined([study, second])
+    page = write_study_report(both, tmp_path / "two.html").read_text(encoding="utf-8")
+    for text in (alone, page):
+        assert 'id="explore"' in text
+    for layer in ("small: stem", "small: body", "other: body"):
+        assert layer in page
+    assert "went through small and other." in page
+    assert "All layers: other" in page
+    assert page.count("<figure>") == 2 * alone.count("<figure>") > 0
+    # Networks that saw other photographs have no matrix in common, and a page without it.
+    third = translation(photos[:2], other, shifts=SHIFTS, batch_size=4)
+    apart = write_study_report(joined([study, third]), tmp_path / "three.html")
+    assert 'id="explore"' not in apart.read_text(encoding="utf-8")

@@ -7,10 +7,9 @@ import pytest
 
 import semrsm
 from oracles import gram as slow_gram
-from semrsm import tokens as module
 from semrsm._internal.arrays import compute_dtype, to_numpy
 from semrsm.errors import InputError
-from semrsm.tokens import Tokens, image_ids
+from semrsm.tokens import DIGEST, Measured, fingerprint, image_ids, measure, measuring
 
 
 def normal(*shape, seed=0):
@@ -34,7 +33,7 @@ class Lazy:
 
 def test_maps_are_read_row_by_row():
     maps = normal(2, 3, 4, 5)
-    block = Tokens(maps).block(0, 2)
+    block = measure(maps).block(0, 2)
     for n in range(2):
         for s, (h, w) in enumerate(np.ndindex(4, 5)):
             np.testing.assert_array_equal(block.image(n)[s], maps[n, :, h, w])
@@ -44,7 +43,7 @@ def test_maps_are_read_row_by_row():
 def test_pieces_are_all_images_once(size):
     ragged = [normal(s, 4, seed=s) for s in (3, 1, 7, 7, 2, 20, 1)]
     for x in (ragged, normal(9, 5, 4)):
-        pieces = list(Tokens(x).pieces(size * 4 * 8))
+        pieces = list(measure(x).pieces(size * 4 * 8))
         assert pieces[0][0] == 0
         assert pieces[-1][1] == len(x)
         assert all(first < last for first, last in pieces)
@@ -53,7 +52,7 @@ def test_pieces_are_all_images_once(size):
 
 def test_blocks_of_a_list_keep_the_images_apart():
     ragged = [normal(s, 4, seed=s) for s in (3, 1, 7)]
-    block = Tokens(ragged).block(1, 3)
+    block = measure(ragged).block(1, 3)
     assert block.sizes.tolist() == [1, 7]
     np.testing.assert_array_equal(block.image(1), ragged[2])
     part = block.part(1, 2)
@@ -76,9 +75,9 @@ def test_blocks_of_a_list_keep_the_images_apart():
 def test_what_is_computed_in(dtype, expected):
     x = (normal(2, 3, 4) > 0).astype(dtype)
     assert compute_dtype(np.dtype(dtype)) == expected
-    assert Tokens(x).dtype == expected
-    assert Tokens(list(x)).dtype == expected
-    np.testing.assert_array_equal(Tokens(x).block(0, 2).vectors, x.reshape(6, 4).astype(float))
+    assert measure(x).dtype == expected
+    assert measure(list(x)).dtype == expected
+    np.testing.assert_array_equal(measure(x).block(0, 2).vectors, x.reshape(6, 4).astype(float))
 
 
 def test_float64_of_the_other_byte_order_keeps_its_precision():
@@ -90,8 +89,8 @@ def test_float64_of_the_other_byte_order_keeps_its_precision():
 
 def test_a_list_of_mixed_types_is_computed_in_the_widest():
     x = normal(2, 3, 4)
-    assert Tokens([x[0].astype(np.float16), x[1].astype(np.float32)]).dtype == np.float32
-    assert Tokens([x[0].astype(np.float16), x[1]]).dtype == np.float64
+    assert measure([x[0].astype(np.float16), x[1].astype(np.float32)]).dtype == np.float32
+    assert measure([x[0].astype(np.float16), x[1]]).dtype == np.float64
 
 
 def test_bfloat16_of_numpy():
@@ -136,12 +135,12 @@ def test_the_input_is_not_changed(matcher, factor):
 
 
 def test_only_slices_are_read(monkeypatch):
-    monkeypatch.setattr(module, "PIECE", 4000)
+    monkeypatch.setattr(measuring, "PIECE", 4000)
     x = normal(40, 5, 8).astype(np.float32)
     lazy = Lazy(x)
     np.testing.assert_allclose(semrsm.gram(lazy).values, semrsm.gram(x).values, rtol=1e-6)
     lazy = Lazy(x)
-    Tokens(lazy)
+    measure(lazy)
     assert lazy.largest_read <= 4000
 
 
@@ -155,7 +154,7 @@ def test_hdf5(tmp_path):
 
 def test_squared_norms_are_summed_in_float64():
     x = normal(2, 400, 300).astype(np.float32)
-    for n, found in enumerate(Tokens(x).squared_norms):
+    for n, found in enumerate(measure(x).squared_norms):
         exact = math.fsum((x[n].astype(np.float64) ** 2).ravel())
         assert float(found) == pytest.approx(exact, rel=1e-13)
 
@@ -193,7 +192,7 @@ def with_bad(shape, place, value, dtype=np.float32):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_named(monkeypatch, bad):
-    monkeypatch.setattr(module, "PIECE", 400)  # the image is in a later piece
+    monkeypatch.setattr(measuring, "PIECE", 400)  # the image is in a later piece
     tokens = with_bad((30, 4, 5), (17, 2, 3), bad)
     maps = with_bad((30, 5, 2, 3), (17, 3, 1, 2), bad)
     ragged = [np.zeros((4, 5)) for _ in range(30)]
@@ -275,39 +274,39 @@ RAGGED = [normal(s, 4, seed=s).astype(np.float32) for s in (3, 1, 7, 7, 2, 20, 1
 def test_a_digest_is_of_the_content_and_not_of_its_form():
     maps = normal(5, 3, 2, 2).astype(np.float32)
     tokens = np.ascontiguousarray(maps.reshape(5, 3, 4).transpose(0, 2, 1))
-    wanted = Tokens(maps).digests()
-    assert wanted.shape == (5, module.DIGEST)
+    wanted = measure(maps).digests()
+    assert wanted.shape == (5, DIGEST)
     assert wanted.dtype == np.uint8
     assert len({row.tobytes() for row in wanted}) == 5
     half = tokens.astype(np.float16)
     for one, other in (
-        (Tokens(maps), Tokens(tokens)),
-        (Tokens(maps), Tokens(list(tokens))),
-        (Tokens(maps), Tokens(Lazy(tokens))),
-        (Tokens(half), Tokens(half.astype(np.float32))),  # computed in float32 in any case
+        (measure(maps), measure(tokens)),
+        (measure(maps), measure(list(tokens))),
+        (measure(maps), measure(Lazy(tokens))),
+        (measure(half), measure(half.astype(np.float32))),  # computed in float32 in any case
     ):
         np.testing.assert_array_equal(one.digests(), other.digests())
         assert one.fingerprint == other.fingerprint
-    assert Tokens(tokens).fingerprint == module.fingerprint(wanted)
+    assert measure(tokens).fingerprint == fingerprint(wanted)
 
 
 def test_a_digest_tells_every_number_and_the_order():
     tokens = normal(5, 4, 3).astype(np.float32)
-    wanted = Tokens(tokens).digests()
+    wanted = measure(tokens).digests()
     for place in ((3, 0, 0), (3, 3, 2)):
         other = tokens.copy()
         other[place] = np.nextafter(other[place], np.float32(9))
-        differ = (Tokens(other).digests() != wanted).any(axis=1)
+        differ = (measure(other).digests() != wanted).any(axis=1)
         assert differ.tolist() == [False, False, False, True, False]
-    np.testing.assert_array_equal(Tokens(tokens[::-1]).digests(), wanted[::-1])
-    assert Tokens(tokens[::-1]).fingerprint != Tokens(tokens).fingerprint
-    assert (Tokens(tokens.astype(np.float64)).digests() != wanted).any(axis=1).all()
+    np.testing.assert_array_equal(measure(tokens[::-1]).digests(), wanted[::-1])
+    assert measure(tokens[::-1]).fingerprint != measure(tokens).fingerprint
+    assert (measure(tokens.astype(np.float64)).digests() != wanted).any(axis=1).all()
 
 
 def test_a_digest_tells_images_apart_that_are_scaled_to_the_same():
     image = normal(1, 4, 3).astype(np.float32)
     scaled = np.concatenate([image * np.float32(2.0**-80), image * np.float32(2.0**-90), image])
-    tokens = Tokens(scaled)
+    tokens = measure(scaled)
     blocks = tokens.block(0, 3)
     np.testing.assert_array_equal(blocks.image(0), blocks.image(1))
     assert len({row.tobytes() for row in tokens.digests()}) == 3
@@ -315,17 +314,17 @@ def test_a_digest_tells_images_apart_that_are_scaled_to_the_same():
 
 @pytest.mark.parametrize("piece", [1, 100, 10_000])
 def test_digests_do_not_depend_on_the_pieces(piece, monkeypatch):
-    wanted = Tokens(RAGGED).digests()
-    monkeypatch.setattr(module, "PIECE", piece)
-    np.testing.assert_array_equal(Tokens(RAGGED).digests(), wanted)
+    wanted = measure(RAGGED).digests()
+    monkeypatch.setattr(measuring, "PIECE", piece)
+    np.testing.assert_array_equal(measure(RAGGED).digests(), wanted)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
 def test_a_part_is_what_its_images_are(scale):
     images = [image * np.float32(scale if i % 2 else 1) for i, image in enumerate(RAGGED)]
-    whole = Tokens(images)
+    whole = measure(images)
     part = whole.part(1, 5)
-    alone = Tokens(images[1:5])
+    alone = measure(images[1:5])
     assert part.count == 4
     assert part.sizes.tolist() == [1, 7, 7, 2]
     assert not part.uniform
@@ -339,7 +338,7 @@ def test_a_part_is_what_its_images_are(scale):
 
 def test_a_part_is_read_once():
     lazy = Lazy(normal(6, 5, 4).astype(np.float32))
-    part = Tokens(lazy).part(1, 3)
+    part = measure(lazy).part(1, 3)
     lazy._array = None
     assert part.in_place
     assert part.block(0, 2).vectors.shape == (10, 4)
@@ -348,14 +347,14 @@ def test_a_part_is_read_once():
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
 def test_what_has_been_measured_is_not_measured_again(scale, monkeypatch):
     images = [image * np.float32(scale) for image in RAGGED]
-    first = Tokens(images)
-    measured = module.Measured(first.squared_norms, first.exponents)
+    first = measure(images)
+    measured = Measured(first.squared_norms, first.exponents)
 
-    def never(self):
+    def never(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(Tokens, "_measure", never)
-    again = Tokens(images, measured=measured)
+    monkeypatch.setattr(measuring, "_pass_over", never)
+    again = measure(images, measured=measured)
     np.testing.assert_array_equal(again.squared_norms, first.squared_norms)
     np.testing.assert_array_equal(again.block(0, 7).vectors, first.block(0, 7).vectors)
     np.testing.assert_array_equal(again.digests(), first.digests())

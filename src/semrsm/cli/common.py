@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.device import ON_GPU
 from ..errors import InputError, require
 
 if TYPE_CHECKING:
     from ..features import Features
-    from ..matching.matchers import Matcher
+    from ..matrices.results import Results
+    from ..runs import Run
 
 Progress = Callable[[int, int], None]
 
@@ -82,12 +82,6 @@ def add_model_options(
         help="tokens that stand for no place (class, registers) and are dropped: a number, 'keep' "
         "or 'auto' (default: %(default)s)",
     )
-
-
-def matching_device(arguments: argparse.Namespace, matcher: Matcher) -> str | None:
-    """Return where a matcher runs by --device: on the GPU if it can."""
-    device = str(arguments.device or "")
-    return device if device.startswith("cuda") and matcher.name in ON_GPU else None
 
 
 def add_matching_options(parser: argparse.ArgumentParser) -> None:
@@ -170,13 +164,34 @@ def table_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> li
     ]
 
 
-def _size(pixels: list[int] | None) -> int | tuple[int, int] | None:
+def image_size(pixels: list[int] | None) -> int | tuple[int, int] | None:
     """Return the value of --size."""
     if pixels is None:
         return None
     if len(pixels) > 2:
         raise InputError(f"--size: expected one number or two; got {len(pixels)}")
     return pixels[0] if len(pixels) == 1 else (pixels[0], pixels[1])
+
+
+def holds_photographs(path: Path) -> bool:
+    """Tell whether a path is a folder of photographs: stores, indices and runs are folders too."""
+    return path.is_dir() and not is_store(path)
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a path is a folder of arrays: features, an index or a run."""
+    return path.is_dir() and (path.suffix == ".zarr" or (path / "zarr.json").is_file())
+
+
+def open_results(path: Path) -> Results | Run:
+    """Open a folder that ``semrsm rsm`` wrote: results, or a run."""
+    from ..matrices.results import Results
+
+    if is_store(path):
+        from ..runs import open_run
+
+        return open_run(path)
+    return Results.read(path)
 
 
 def features_of(arguments: argparse.Namespace) -> Features:
@@ -189,7 +204,7 @@ def features_of(arguments: argparse.Namespace) -> Features:
             f"source: expected a folder of photographs or a file of features; {str(source)!r} "
             "does not exist"
         )
-    if source.is_dir() and source.suffix != ".zarr":
+    if holds_photographs(source):
         network = loaded(arguments, arguments.model)
         return extracted(arguments, source, network, layers=arguments.layers)
     found = load_features(source)
@@ -203,7 +218,7 @@ def one_layer_of(
     from ..features import load_features
 
     wanted = arguments.layer
-    if source.is_dir() and source.suffix != ".zarr":
+    if holds_photographs(source):
         model = network()
         chosen = list(model.layers[-1:]) if wanted is None else [wanted]
         found = extracted(arguments, source, model, layers=chosen or None)
@@ -240,4 +255,4 @@ def loaded(arguments: argparse.Namespace, model: str) -> Any:
     """Return the network, for images of the size that was asked for."""
     from ..features import load_model
 
-    return load_model(model, size=_size(arguments.size))
+    return load_model(model, size=image_size(arguments.size))

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..matrices.comparison import METHODS, Comparison, check_interval, cka, rsa
+from ..matrices.cka import cka
+from ..matrices.comparison import Comparison, check_interval
+from ..matrices.correlations import METHODS
 from ..matrices.gram import Gram
 from ..matrices.results import Results
+from ..matrices.rsa import rsa
 from ..matrices.rsm import RSM
-from .common import add_command, emit, table_lines
+from .common import add_command, emit, open_results, table_lines
 
 CHOICES = ("cka", "debiased-cka", *METHODS)
 
@@ -76,7 +79,7 @@ class _Saved:
         The first kernel that a folder was seen through.
     """
 
-    rsms: Callable[[str], dict[str, RSM]]
+    rsms: Callable[[str], dict[str, Any]]
     kernel: str | None = None
     first: str | None = None
 
@@ -116,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
     emit({"comparisons": rows}, table_lines(rows, list(rows[0])), as_json=arguments.json)
 
 
-def _compare(a: RSM, b: RSM, method: str, arguments: argparse.Namespace) -> Comparison:
+def _compare(a: Any, b: Any, method: str, arguments: argparse.Namespace) -> Comparison:
     if method in METHODS:
         return rsa(a, b, method=method, diagonal=arguments.diagonal, interval=arguments.interval)
     return cka(a, b, debiased=method == "debiased-cka", interval=arguments.interval)
@@ -125,14 +128,18 @@ def _compare(a: RSM, b: RSM, method: str, arguments: argparse.Namespace) -> Comp
 def _opened(path: Path, *, named: bool) -> _Saved:
     """Open a file or folder; `named` says whether the names of RSMs in it begin with its own."""
     if path.is_dir():
-        results = Results.read(path)
+        results = open_results(path)
         prefix = f"{path}: " if named else ""
 
-        def of_folder(kernel: str) -> dict[str, RSM]:
-            found = results.rsms(kernel).items()
-            return {f"{prefix}{layer}, {matcher}": rsm for (layer, matcher), rsm in found}
+        def of_folder(kernel: str) -> dict[str, Any]:
+            found = (
+                results.rsms(kernel)
+                if isinstance(results, Results)
+                else {key: gram.rsm(kernel) for key, gram in results.items()}
+            )
+            return {f"{prefix}{layer}, {matcher}": rsm for (layer, matcher), rsm in found.items()}
 
-        return _Saved(of_folder, first=results.kernels[0])
+        return _Saved(of_folder, first=results.kernels[0] if isinstance(results, Results) else None)
     if not path.is_file():
         raise InputError(f"expected a saved RSM or a results folder; {str(path)!r} does not exist")
     try:

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .common import add_command, add_model_options, emit, loaded, prefix_tokens, progress_bar
+from .common import (
+    add_command,
+    add_model_options,
+    emit,
+    holds_photographs,
+    loaded,
+    prefix_tokens,
+    progress_bar,
+)
 
 
 def add(subparsers: Any) -> None:
@@ -46,6 +54,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
     if not arguments.source.is_dir():
         raise InputError(f"PHOTOS: expected a folder; {str(arguments.source)!r} is not one")
+    if not holds_photographs(arguments.source):
+        raise InputError(
+            f"PHOTOS: expected a folder of photographs; {str(arguments.source)!r} is a store"
+        )
     if arguments.out.suffix not in (".npz", ".safetensors", ".zarr"):
         raise InputError(
             "--out: expected a name that ends in .npz, .safetensors or .zarr; got "

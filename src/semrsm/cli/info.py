@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def installation() -> dict[str, Any]:
     """Return what this installation is and can do."""
+    from ..features.loading import model_forms
+
     return {
         "semrsm": __version__,
         "python": platform.python_version(),
@@ -69,6 +71,7 @@ def installation() -> dict[str, Any]:
         "processor": platform.machine(),
         "cores": worker_count(None),
         "kernels": list(_native.kernels()),
+        "networks": list(model_forms()),
         "optional": {
             f"{name} ({purpose})": importlib.util.find_spec(name) is not None
             for name, purpose in OPTIONAL.items()

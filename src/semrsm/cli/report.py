@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..kernels import KERNELS, resolve_kernel
+from ..kernels import KERNELS, resolve_kernels
 from ..matrices.results import Results
-from .common import add_command, emit, progress_bar
+from .common import add_command, emit, holds_photographs, open_results, progress_bar
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -76,8 +76,8 @@ def add(subparsers: Any) -> None:
         "--kernel",
         nargs="+",
         metavar="KERNEL",
-        help=f"one or more of {', '.join(KERNELS)} (default: those of the results; for a run, "
-        "cosine)",
+        help=f"one or more of {', '.join(KERNELS)}, with options as in polynomial:degree=2 "
+        "(default: those of the results; for a run, cosine)",
     )
     parser.add_argument(
         "--study",
@@ -95,13 +95,14 @@ def run(arguments: argparse.Namespace) -> None:
     from ..report import write_explorer
     from ..report.explorer.studies import study_section
 
-    if arguments.images is not None and not arguments.images.is_dir():
-        raise InputError(f"--images: expected a folder; {str(arguments.images)!r} is not one")
-    for kernel in arguments.kernel or ():
-        resolve_kernel(kernel)
+    if arguments.images is not None and not holds_photographs(arguments.images):
+        what = "a store" if arguments.images.is_dir() else "not one"
+        raise InputError(f"--images: expected a folder; {str(arguments.images)!r} is {what}")
+    if arguments.kernel is not None:
+        resolve_kernels(arguments.kernel)
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sections = [study_section(folder) for folder in arguments.study]
-    source = _source(arguments.results)
+    source = open_results(arguments.results)
     features = _features(arguments, source)
     with progress_bar("Matching", "parts", quiet=arguments.json) as progress:
         page = write_explorer(
@@ -148,15 +149,6 @@ def read_labels(path: Path) -> Mapping[str, str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--labels: {path} cannot be read: {error}") from error
     return found
-
-
-def _source(path: Path) -> Results | Run:
-    """Open what the command was given."""
-    if not (path / "summary.json").is_file() and (path / "zarr.json").is_file():
-        from ..runs import open_run
-
-        return open_run(path)
-    return Results.read(path)
 
 
 def _features(arguments: argparse.Namespace, source: Results | Run) -> Features | None:

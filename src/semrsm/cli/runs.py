@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._internal.units import format_bytes, format_seconds
 from ..engine.forecast import Forecast, forecast
 from ..errors import InputError, require
-from ..matching.matchers import resolve_matcher
-from .common import emit, matching_device, progress_bar, table_lines
+from .common import emit, holds_photographs, progress_bar, table_lines
 
 if TYPE_CHECKING:
     from ..features import Features
+    from ..matching.base import Matcher
     from ..runs import Run
 
 
 def check_run(arguments: argparse.Namespace) -> None:
     """Refuse what cannot become a run, before anything is read."""
-    if arguments.source.is_dir() and arguments.source.suffix != ".zarr":
+    if holds_photographs(arguments.source):
         store = arguments.source.name + ".zarr"
         raise InputError(
             "SOURCE: expected features on disk for a run, which may be resumed and shared; first "
@@ -33,19 +33,26 @@ def check_run(arguments: argparse.Namespace) -> None:
         )
 
 
-def dry_run(arguments: argparse.Namespace, features: Features, *, on_disk: bool) -> None:
+def dry_run(
+    arguments: argparse.Namespace,
+    features: Features,
+    matchers: Mapping[str, Matcher],
+    device: str | None,
+    *,
+    on_disk: bool,
+) -> None:
     """Print what the command would take."""
     found: dict[tuple[str, str], Forecast] = {
-        (layer, matcher): forecast(
+        (layer, label): forecast(
             features[layer],
             matcher=matcher,
             workers=arguments.workers,
             memory=arguments.memory,
             on_disk=on_disk,
-            device=matching_device(arguments, resolve_matcher(matcher)),
+            device=device,
         )
         for layer in features
-        for matcher in arguments.matcher
+        for label, matcher in matchers.items()
     }
     rows = [
         {
@@ -80,7 +87,12 @@ def dry_run(arguments: argparse.Namespace, features: Features, *, on_disk: bool)
     )
 
 
-def compute(arguments: argparse.Namespace, features: Features) -> None:
+def compute(
+    arguments: argparse.Namespace,
+    features: Features,
+    matchers: Mapping[str, Matcher],
+    device: str | None,
+) -> None:
     """Compute a run, or go on with it."""
     from ..runs import compute_run
 
@@ -91,12 +103,12 @@ def compute(arguments: argparse.Namespace, features: Features) -> None:
         run = compute_run(
             features,
             arguments.out,
-            matchers=arguments.matcher,
+            matchers=list(matchers.values()),
             workers=arguments.workers,
             memory=arguments.memory,
             progress=progress,
             executor=executor,
-            device=arguments.device if str(arguments.device).startswith("cuda") else None,
+            device=device,
             fill=not arguments.create,
         )
     facts = describe(run)

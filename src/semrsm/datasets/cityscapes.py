@@ -19,6 +19,7 @@ from .reading import (
     read_json,
     records,
 )
+from .registry import Option
 
 #: The classes that the benchmark evaluates.
 CLASSES = (
@@ -48,6 +49,13 @@ THINGS = CLASSES[CLASSES.index("person") :]
 
 _IMAGE, _POLYGONS = "_leftImg8bit.png", "_gtFine_polygons.json"
 _NAME = re.compile(r"(?P<group>.+_\d{6})_\d{6}")
+
+
+#: The options of the command.
+OPTIONS = (
+    Option("split", "the part of the data set, such as val, train or eval"),
+    Option("objects", "classes, things, labels (cityscapes)"),
+)
 
 
 class Cityscapes(ImageFiles):

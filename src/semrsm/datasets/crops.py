@@ -36,6 +36,8 @@ class ShiftedCrops:
         The photograph of each crop.
     crop_shifts : tuple of float
         The shift of each crop.
+    size : int
+        The side of each crop, in pixels.
 
     Raises
     ------
@@ -64,7 +66,7 @@ class ShiftedCrops:
                 )
         self._photos = list(photos)
         self._shifts = [float(shift) for shift in shifts]
-        self._size = size
+        self.size = size
         self.ids = tuple(f"{name} +{_text(s)}" for name, _ in photos for s in self._shifts)
         self.groups = tuple(name for name, _ in photos for _ in self._shifts)
         self.crop_shifts = tuple(s for _ in photos for s in self._shifts)
@@ -83,7 +85,7 @@ class ShiftedCrops:
         across = (short - side) // 2
         left, top = (along, across) if width >= height else (across, along)
         box = (left, top, left + side, top + side)
-        return photo.crop(box).resize((self._size, self._size), 3)  # 3: bicubic
+        return photo.crop(box).resize((self.size, self.size), 3)  # 3: bicubic
 
 
 def _text(shift: float) -> str:

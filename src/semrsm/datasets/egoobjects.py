@@ -20,8 +20,18 @@ from .reading import (
     read_json,
     records,
 )
+from .registry import Option
 
 _PREFIX = "EgoObjectsV1_unified_"
+
+
+#: The options of the command.
+OPTIONS = (
+    Option("split", "the part of the data set, such as val, train or eval"),
+    Option("subset", "only images whose record has this subset (egoobjects: val, test)"),
+    Option("objects", "what counts as an object: categories, instances (egoobjects)"),
+    Option("groups", "what near duplicates share: group, video (egoobjects)"),
+)
 
 
 class EgoObjects(ImageFiles):

@@ -14,6 +14,7 @@ from ..errors import InputError, require
 from .image_folder import image_files
 from .images import MAX_PIXELS
 from .reading import ImageFiles, LeftOut, existing_folder, read_text
+from .registry import Option
 
 _WNID = re.compile(r"n\d{8}")
 _NAMED = re.compile(r"(?P<wnid>n\d{8})_(?P<rest>.+)")
@@ -21,6 +22,10 @@ _VALIDATION = re.compile(r"ILSVRC2012_val_(?P<number>\d{8})")
 
 _TRUTH = Path("data", "ILSVRC2012_validation_ground_truth.txt")
 _META = Path("data", "meta.mat")
+
+
+#: The options of the command.
+OPTIONS = (Option("split", "the part of the data set, such as val, train or eval"),)
 
 
 class ImageNet(ImageFiles):

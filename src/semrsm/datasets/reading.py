@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import math
 import os
@@ -241,6 +242,19 @@ def clipped(
     )
 
 
+def _resolved(path: Path) -> Path:
+    """Return where a path leads; links in a circle are refused, whether or not the file exists.
+
+    ``Path.resolve()`` alone refuses them only before Python 3.13.
+    """
+    try:
+        return path.resolve(strict=True)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise
+        return path.resolve()
+
+
 class Inside:
     """Files of one folder by the names that annotations give them.
 
@@ -282,7 +296,7 @@ class Inside:
         path = self._folder / name
         if not outside:
             try:
-                outside = not path.resolve().is_relative_to(self._real)
+                outside = not _resolved(path).is_relative_to(self._real)
             except (OSError, RuntimeError):  # links in a circle
                 outside = True
         if outside:

@@ -10,8 +10,13 @@ from ..errors import InputError, did_you_mean
 from .image_folder import image_files
 from .images import MAX_PIXELS
 from .reading import Box, ImageFiles, Inside, LeftOut, existing_folder, read_text
+from .registry import Option
 
 SPLITS = ("train", "val", "test")
+
+
+#: The options of the command.
+OPTIONS = (Option("split", "the part of the data set, such as val, train or eval"),)
 
 
 class TinyImageNet(ImageFiles):

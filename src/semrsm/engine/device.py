@@ -1,16 +1,17 @@
-"""Where matching runs: this processor, or a GPU."""
+"""Which engine matches what: the one rule for devices, in memory, in runs and in forecasts."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 from ..errors import InputError, require
-from ..matching.matchers import Matcher
+from ..matching.base import Matcher
 from ..tokens import Tokens
-
-#: The matchers that run on a GPU.
-ON_GPU = ("none", "optimal")
+from .base import Engine
+from .gpu import GpuEngine
+from .threads import THREADS
 
 
 def device_kind(device: str | None) -> str:
@@ -29,12 +30,12 @@ def device_kind(device: str | None) -> str:
 
 
 def check_device(device: str | None) -> Any:
-    """Return None for the processor, or the torch device of a GPU that is there.
+    """Return None for the CPU, or the torch device of a GPU that is there.
 
     Parameters
     ----------
     device : str or None
-        ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` and the like; None is the processor.
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` and the like; None is the CPU.
 
     Raises
     ------
@@ -57,28 +58,56 @@ def check_device(device: str | None) -> Any:
     return torch.device(device)
 
 
-def check_on_gpu(rows: Tokens, columns: Tokens, matcher: Matcher) -> None:
-    """Refuse what only the processor computes.
+def find_device(device: str | None, matcher: Matcher) -> Any:
+    """Return the torch device of a GPU that a matcher runs on, and None for the CPU.
+
+    Before any work is done: :func:`check_device`, for matchers that have a GPU kernel.
+    """
+    if device_kind(device) not in matcher.engines:
+        return None
+    return check_device(device)
+
+
+def resolve_engine(
+    device: str | None,
+    matcher: Matcher,
+    rows: Tokens,
+    columns: Tokens,
+    *,
+    here: bool = True,
+) -> Engine:
+    """Return the engine that matches these images on a device.
+
+    A GPU matches what it can. The CPU matches everything else, and one warning says why.
+
+    Parameters
+    ----------
+    device : str or None
+        As for :func:`check_device`.
+    matcher : Matcher
+        What is computed.
+    rows, columns : Tokens
+        The images.
+    here : bool, default True
+        Whether this process matches the images, and must have the GPU.
 
     Raises
     ------
-    InputError
-        If the matcher has no kernel, the features are float64, or an image has too many vectors.
-    """
-    from .cuda.limits import LARGEST
+    InputError, MissingDependencyError
+        As :func:`check_device`.
 
-    if matcher.name not in ON_GPU:
-        raise InputError(
-            f"matcher: expected {' or '.join(map(repr, ON_GPU))} on a GPU; got {matcher.name!r}, "
-            "which runs on the processor (device=None)"
-        )
-    if max(rows.dtype.itemsize, columns.dtype.itemsize) > 4:
-        raise InputError(
-            "device: expected features that are computed in float32 (float16, bfloat16 or float32) "
-            "on a GPU; float64 is for the processor (device=None)"
-        )
-    widest = int(max(rows.sizes.max(), columns.sizes.max()))
-    if matcher.name == "optimal" and widest > LARGEST:
-        raise InputError(
-            f"device: expected images of at most {LARGEST} vectors on a GPU; got {widest}"
-        )
+    Warns
+    -----
+    UserWarning
+        If a GPU was asked for and cannot match these images by this matcher.
+    """
+    if device_kind(device) == "cpu":
+        return THREADS
+    reason = GpuEngine(None).supports(matcher, rows, columns)
+    if reason is None:
+        return GpuEngine(check_device(device) if here else None)
+    warnings.warn(
+        f"device: {matcher.label!r} runs on the CPU and not on {device!r}: {reason}",
+        stacklevel=3,
+    )
+    return THREADS

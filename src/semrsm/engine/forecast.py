@@ -10,11 +10,13 @@ import numpy as np
 
 from .._internal.units import format_bytes, format_seconds, memory_budget
 from .._internal.workers import worker_count
-from ..matching.matchers import Matcher, check_comparable, resolve_matcher
-from ..tokens import Tokens
-from . import threads as engine
-from .device import check_device, check_on_gpu
-from .plan import Plan, make_plan
+from ..matching.base import Matcher
+from ..matching.registry import check_comparable, resolve_matcher
+from ..tokens import PIECE, Tokens, measure
+from .base import Engine
+from .device import find_device, resolve_engine
+from .plan import calibration_plan, choose_side, make_plan
+from .tiling import Tiling
 
 #: Seconds of matching from which the time is projected: the first calls of a process are slow, and
 #: what other processes do comes and goes.
@@ -78,7 +80,7 @@ def forecast(
     Parameters
     ----------
     x, y, matcher, workers, memory, device
-        As for :func:`semrsm.gram`.
+        As for :func:`semrsm.gram`: what a GPU cannot match is forecast for the CPU, with a warning.
     on_disk : bool, default False
         Whether the results are to lie on disk (``out=``) and not in memory.
 
@@ -100,24 +102,22 @@ def forecast(
     (190, 190, 0)
     """
     chosen = resolve_matcher(matcher)
-    card = check_device(device)
+    find_device(device, chosen)
     threads = worker_count(workers)
     budget = memory_budget(memory)
     start = time.perf_counter()
-    rows = Tokens(x, "x")
-    columns = None if y is None else Tokens(y, "y")
+    rows = measure(x, "x")
+    columns = None if y is None else measure(y, "y")
     reading = time.perf_counter() - start
+    passes = 1.0
+    if isinstance(x, Tokens):  # measured before: nor will the job measure them
+        reading, passes = _seconds_to_read(rows), 0.0
     other = rows if columns is None else columns
     check_comparable(rows, other, chosen, "x", "y")
-    if card is not None:
-        check_on_gpu(rows, other, chosen)
+    engine = resolve_engine(device, chosen, rows, other)
 
     disk = tiles = 0
-    passes = 1.0
     if on_disk:
-        from ..runs.plans import choose_side
-        from .tiling import Tiling
-
         side, peak = choose_side(rows, other, chosen, workers=threads, memory=budget)
         tiling = Tiling(rows.count, other.count, side, columns is None)
         pairs = sum(tiling.pairs(tile) for tile in tiling)
@@ -131,10 +131,10 @@ def forecast(
         plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
         pairs, peak = plan.pairs, plan.peak_bytes
         passes += max(0.0, (rows.count / plan.panel - 1) / 2)
-    seconds = pairs * _seconds_per_pair(rows, other, chosen, threads, card) + passes * reading
+    seconds = pairs * _seconds_per_pair(rows, other, chosen, threads, engine) + passes * reading
     return Forecast(
         pairs=pairs,
-        assignments=0 if chosen.name == "none" else pairs,
+        assignments=pairs if chosen.solves else 0,
         seconds=seconds,
         memory=peak,
         disk=disk,
@@ -144,33 +144,32 @@ def forecast(
 
 
 def _seconds_per_pair(
-    rows: Tokens, columns: Tokens, matcher: Matcher, workers: int, device: Any
+    rows: Tokens, columns: Tokens, matcher: Matcher, workers: int, engine: Engine
 ) -> float:
     """Match more and more images, spread over the features, until that takes long enough."""
-    sides = [
-        max(1, min(matcher.tile_side(int(t.sizes.max()), t.channels), t.count))
-        for t in (rows, columns)
-    ]
-    count = max(2, sides[0])
+    side = matcher.tile_side(int(rows.sizes.max()), rows.channels)
+    count = max(2, min(side, rows.count))
     while True:
         left = _spread(rows, count, 0.0)
         # Other images than those, where there are: of one image with itself nothing is solved.
         right = _spread(columns, count, 0.5)
-        # As many tiles for each thread as a job has, or the threads would wait for each other.
-        tile = [
-            max(1, min(side, -(-n.count // (2 * workers))))
-            for side, n in zip(sides, (left, right), strict=True)
-        ]
-        pairs = left.count * right.count
-        plan = Plan(max(left.count, right.count), tile[0], tile[1], workers, pairs, 0)
+        plan = calibration_plan(left, right, matcher, workers)
         start = time.perf_counter()
-        engine.matched(left, right, matcher, plan, None, device)
+        engine.matched(left, right, matcher, plan, None)
         spent = time.perf_counter() - start
         everything = left.count == rows.count and right.count == columns.count
         if spent >= CALIBRATION or everything:
-            return spent / pairs
+            return spent / plan.pairs
         faster = min(4.0, 1.5 * CALIBRATION / max(spent, 1e-3)) ** 0.5
         count = max(count + 1, int(count * faster))
+
+
+def _seconds_to_read(tokens: Tokens) -> float:
+    """Return about what a pass over the images takes, from the time of one piece of them."""
+    first, last = next(tokens.pieces(PIECE))
+    start = time.perf_counter()
+    tokens.block(first, last)
+    return (time.perf_counter() - start) * tokens.count / (last - first)
 
 
 def _spread(tokens: Tokens, count: int, offset: float) -> Tokens:

@@ -1,36 +1,26 @@
-"""Features of several layers with the names of their images, and the files that hold them."""
+"""Features of several layers with the names of their images."""
 
 from __future__ import annotations
 
-import json
-import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.storage.files import replacing
-from ..errors import InputError, did_you_mean, require
-from ..tokens import image_ids
+from ..errors import InputError, did_you_mean
+from ..tokens import Tokens, image_ids, measure
+from . import files
+from .files.content import RESERVED, Content
+from .layers import choose_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = np.ndarray[Any, np.dtype[Any]]
-
-SUFFIXES = (".npy", ".npz", ".safetensors", ".zarr", ".h5", ".hdf5")
-
-#: Arrays on disk are copied from file to file in pieces of about this many bytes.
-_PIECE = 16 << 20
-
-#: The types of safetensors files that NumPy has, and that features are of.
-_MAPPED = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
-
-_IDS, _LOGITS, _FACTS = "__ids__", "__logits__", "__provenance__"
 
 
 class Features(Mapping[str, Any]):
@@ -74,7 +64,7 @@ class Features(Mapping[str, Any]):
         if not layers:
             raise InputError("layers: expected at least one layer; got none")
         for name, array in layers.items():
-            if name in (_IDS, _LOGITS, _FACTS):
+            if name in RESERVED:
                 raise InputError(f"layers: the name {name!r} is taken by the file format")
             kind = getattr(getattr(array, "dtype", None), "kind", None)
             if kind != "f" or not all(hasattr(array, a) for a in ("shape", "ndim", "__getitem__")):
@@ -97,6 +87,7 @@ class Features(Mapping[str, Any]):
         self._ids = image_ids(ids, count, "ids")
         self._logits = logits
         self._provenance = MappingProxyType(dict(provenance or {}))
+        self._tokens: dict[str, Tokens] = {}
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -161,12 +152,43 @@ class Features(Mapping[str, Any]):
         InputError
             If a name or glob fits no layer.
         """
-        from .extraction import choose_layers
-
         chosen = choose_layers(list(self._layers), layers)
-        return Features(
+        selected = Features(
             {name: self._layers[name] for name in chosen}, self.ids, self._logits, self.provenance
         )
+        selected._tokens = self._tokens  # of the same arrays: what one measures, both have
+        return selected
+
+    def tokens(self, layer: str) -> Tokens:
+        """Return the concept vectors of a layer, checked and measured.
+
+        That takes one pass over the layer, when it is asked for first; the result is kept, and
+        shared with what :meth:`select` returns.
+
+        Parameters
+        ----------
+        layer : str
+            Its name.
+
+        Returns
+        -------
+        Tokens
+            Of N images, with the grid of the layer where it is known. Every function that takes
+            features takes them.
+
+        Raises
+        ------
+        KeyError
+            If there is no such layer.
+        InputError
+            If values are not finite.
+        """
+        if layer not in self._tokens:
+            array, grid = self[layer], self.grids.get(layer)
+            if array.ndim == 4 or grid is None or grid[0] * grid[1] != array.shape[1]:
+                grid = None  # maps have their own; what does not fit the tokens is not their grid
+            self._tokens[layer] = measure(array, f"features[{layer!r}]", grid=grid)
+        return self._tokens[layer]
 
     def save(self, path: str | Path) -> Path:
         """Write the features, ids, logits and provenance, aside and then renamed.
@@ -188,43 +210,8 @@ class Features(Mapping[str, Any]):
             If the suffix is another one, or the folder does not exist; for ``.zarr``, if there is
             something else than features, or values are not finite.
         """
-        target = Path(path)
-        if target.suffix == ".zarr":
-            from . import store
-
-            return store.save(target, self._layers, self.ids, self._logits, self.provenance)
-        facts = json.dumps(dict(self.provenance), default=str)
-        extra = {} if self._logits is None else {_LOGITS: self._logits}
-        if target.suffix == ".npz":
-            with replacing(target) as aside, open(aside, "wb") as file:
-                members: dict[str, Any] = {
-                    **self._layers,
-                    **extra,
-                    _IDS: np.array(self.ids, dtype=np.str_),
-                    _FACTS: np.array(facts),
-                }
-                _write_npz(file, members)
-        elif target.suffix == ".safetensors":
-            numpy = require("safetensors.numpy", extra="features", purpose="safetensors files")
-            arrays: dict[str, Array] = {
-                n: np.ascontiguousarray(a) for n, a in (self._layers | extra).items()
-            }
-            with replacing(target) as aside:
-                numpy.save_file(
-                    arrays,
-                    aside,
-                    # The order of layers is kept too: the format itself sorts tensors by size.
-                    metadata={
-                        _IDS: json.dumps(self.ids),
-                        _FACTS: facts,
-                        "layers": json.dumps(list(self._layers)),
-                    },
-                )
-        else:
-            raise InputError(
-                f"path: expected a name that ends in .npz, .safetensors or .zarr; got {str(path)!r}"
-            )
-        return target
+        content = Content(self._layers, self.ids, self._logits, self.provenance)
+        return files.write(Path(path), content)
 
 
 def concept_vectors(image: Any) -> Array:
@@ -272,26 +259,14 @@ def load_features(path: str | Path) -> Features:
         If zarr or h5py is not installed, and needed.
     """
     source = Path(path)
-    if source.suffix not in SUFFIXES:
+    if source.suffix not in files.SUFFIXES:
         raise InputError(
-            f"path: expected a file of features ({', '.join(SUFFIXES)}); got {str(path)!r}"
+            f"path: expected a file of features ({', '.join(files.SUFFIXES)}); got {str(path)!r}"
         )
     if not (source.is_dir() if source.suffix == ".zarr" else source.is_file()):
         raise InputError(f"path: expected a file of features; {str(path)!r} does not exist")
     try:
-        if source.suffix == ".npy":
-            array = np.load(source, mmap_mode="r", allow_pickle=False)
-            return Features(_layers_among({source.stem: array}), provenance={"source": source.name})
-        if source.suffix == ".npz":
-            return _from_npz(source)
-        if source.suffix == ".zarr":
-            from . import store
-
-            layers, ids, logits, facts = store.read(source)
-            return Features(_layers_among(layers), ids, logits, facts)
-        if source.suffix in (".h5", ".hdf5"):
-            return _from_hdf5(source)
-        return _from_safetensors(source)
+        return Features(*files.read(source))
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     except (
@@ -306,147 +281,3 @@ def load_features(path: str | Path) -> Features:
         zlib.error,
     ) as error:
         raise InputError(f"path: {source} cannot be read as features: {error}") from error
-
-
-def _write_npz(file: IO[bytes], members: Mapping[str, Any]) -> None:
-    """Write what ``np.savez`` writes; that function has no way to name a member ``file``."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, array in members.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                if isinstance(array, np.ndarray):
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-                else:
-                    _write_pieces(member, array)
-
-
-def _write_pieces(file: IO[bytes], array: Any) -> None:
-    """Write an array that lies on disk as ``np.save`` would, without reading the whole of it."""
-    dtype = np.dtype(array.dtype)
-    header = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": False,
-        "shape": tuple(array.shape),
-    }
-    np.lib.format.write_array_header_1_0(file, header)
-    step = max(1, _PIECE // max(1, dtype.itemsize * int(np.prod(array.shape[1:]))))
-    for first in range(0, array.shape[0], step):
-        piece = np.ascontiguousarray(array[first : first + step], dtype=dtype)
-        file.write(piece.tobytes())
-
-
-def _from_npz(source: Path) -> Features:
-    # Opened here: NumPy leaves a file that is no archive open.
-    with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    ids = arrays.pop(_IDS, None)
-    facts = arrays.pop(_FACTS, None)
-    logits = arrays.pop(_LOGITS, None)
-    return Features(
-        _layers_among(arrays),
-        None if ids is None else ids.tolist(),
-        logits,
-        {"source": source.name} if facts is None else json.loads(str(facts)),
-    )
-
-
-def _from_safetensors(source: Path) -> Features:
-    tensors, facts = _safetensors_header(source)
-    arrays = {name: _tensor(source, name, *tensors[name]) for name in tensors}
-    logits = arrays.pop(_LOGITS, None)
-    order = json.loads(facts["layers"]) if "layers" in facts else sorted(arrays)
-    layers = _layers_among({name: arrays[name] for name in order if name in arrays})
-    return Features(
-        layers,
-        json.loads(facts[_IDS]) if _IDS in facts else None,
-        logits,
-        json.loads(facts[_FACTS]) if _FACTS in facts else {"source": source.name},
-    )
-
-
-def _safetensors_header(
-    source: Path,
-) -> tuple[dict[str, tuple[str, tuple[int, ...], int]], dict[str, str]]:
-    """Return type, shape and place of every tensor, and the metadata; refuse what does not fit.
-
-    The file begins with the length of its header (8 bytes, little-endian), which is JSON; the
-    tensors follow without gaps.
-    """
-    size = source.stat().st_size
-    with open(source, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise InputError("not a safetensors file: it is shorter than its header")
-        header = json.loads(file.read(length).decode("utf-8"))
-    facts = header.pop("__metadata__", {})
-    if not all(isinstance(text, str) for text in facts.values()):
-        raise InputError("not a safetensors file: its metadata are not text")
-    tensors = {}
-    places = []
-    for name, entry in header.items():
-        kind, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if any(type(n) is not int or n < 0 for n in (*shape, first, last)):
-            raise InputError(f"damaged: shape or place of tensor {name!r} are no numbers >= 0")
-        if kind in _MAPPED or kind == "BF16":
-            width = 2 if kind == "BF16" else np.dtype(_MAPPED[kind]).itemsize
-            if last - first != math.prod(shape) * width:
-                raise InputError(f"damaged: tensor {name!r} has {last - first} bytes for {shape}")
-        places.append((first, last))
-        tensors[name] = (str(kind), tuple(shape), 8 + length + first)
-    end = 0
-    for first, last in sorted(places):
-        if first != end or last < first:
-            raise InputError("damaged: its tensors overlap, or leave gaps")
-        end = last
-    if end != size - 8 - length:
-        raise InputError(f"damaged: {end} bytes of tensors expected, {size - 8 - length} found")
-    return tensors, facts
-
-
-def _tensor(source: Path, name: str, kind: str, shape: tuple[int, ...], offset: int) -> Array:
-    if kind in _MAPPED:
-        if 0 in shape:  # of nothing, no map can be made
-            return np.empty(shape, dtype=_MAPPED[kind])
-        return np.memmap(source, dtype=_MAPPED[kind], mode="r", offset=offset, shape=shape)
-    safetensors = require("safetensors", extra="features", purpose="safetensors files")
-    framework = "numpy"
-    if kind == "BF16":  # NumPy has none; torch widens it without loss
-        require("torch", extra="features", purpose="Reading bfloat16 features")
-        framework = "pt"
-    try:
-        with safetensors.safe_open(source, framework=framework) as file:
-            found = file.get_tensor(name)
-    except safetensors.SafetensorError as error:
-        raise InputError(f"not a safetensors file: {error}") from error
-    array: Array = found.float().numpy() if kind == "BF16" else found
-    return array
-
-
-def _from_hdf5(source: Path) -> Features:
-    h5py = require("h5py", extra="hdf5", purpose="HDF5 files")
-    arrays: dict[str, Any] = {}
-    # Left open: the data sets are read later, and close it when the last of them is let go.
-    file = h5py.File(source, "r")
-
-    def visit(name: str, node: Any) -> None:
-        if isinstance(node, h5py.Dataset):
-            arrays[name] = node
-
-    file.visititems(visit)
-    ids = arrays.pop("ids", None)
-    if ids is not None and (ids.ndim != 1 or h5py.check_string_dtype(ids.dtype) is None):
-        ids = None
-    return Features(
-        _layers_among(arrays),
-        None if ids is None else ids.asstr()[:].tolist(),
-        provenance={"source": source.name},
-    )
-
-
-def _layers_among(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    layers = {n: a for n, a in arrays.items() if a.ndim in (3, 4) and a.dtype.kind == "f"}
-    if not layers:
-        found = {name: array.shape for name, array in arrays.items()}
-        raise InputError(
-            f"expected feature maps (N, C, H, W) or tokens (N, T, D); the file holds {found}"
-        )
-    return layers

@@ -33,7 +33,7 @@ import numpy as np
 
 from .._internal.storage.files import replacing
 from ..errors import InputError, require
-from ..tokens import Tokens, fingerprint
+from ..tokens import fingerprint, measure
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -380,7 +380,7 @@ class Writer:
         rows = len(self._waiting)
         start = self._chunk * self._attributes["images_per_chunk"]
         digests = {
-            name: Tokens(self._buffers[name][:rows], f"layer {layer!r}").digests().tobytes().hex()
+            name: measure(self._buffers[name][:rows], f"layer {layer!r}").digests().tobytes().hex()
             for layer, name in self._attributes["arrays"].items()
         }
         record = {

@@ -285,13 +285,17 @@ def solve(
 
 
 class Stage(enum.IntEnum):
-    """Which bound showed that the value of a matrix stays below the threshold, by what it costs."""
+    """Which bound showed that the value of a matrix stays below the threshold, by its cost."""
 
     SOLVED = 0  #: none did: the matrix was solved
     MAXIMA = 1  #: the smaller of the sums of row maxima and of column maxima
     REDUCED = 2  #: row maxima, less what columns lack that lead in no row; or the other way round
     PRICES = 3  #: the dual bound at prices that were given
     AUCTION = 4  #: the dual bound after a phase of the auction
+
+
+#: The bounds that a search tries, in the order of their cost.
+LADDER = (Stage.MAXIMA, Stage.REDUCED, Stage.AUCTION)
 
 
 def search(
@@ -303,8 +307,6 @@ def search(
     *,
     row_stride: int,
     cancellation: Cancellation,
-    prices: NDArray[Any] | None = None,
-    price_offsets: NDArray[np.int64] | None = None,
     tolerance: float = TOLERANCE,
     kernels: str = "",
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
@@ -316,10 +318,6 @@ def search(
         As for :func:`solve`.
     stop_below : ndarray of float64, shape (B,)
         A matrix is left as soon as a dual bound is smaller than this.
-    prices : ndarray, 1-D, of the dtype of `data`, optional
-        Column prices that are tried as a bound before a matrix with S = T is solved.
-    price_offsets : ndarray of int64, shape (B,), optional
-        The first price of each matrix.
 
     Returns
     -------
@@ -355,8 +353,8 @@ def search(
         tolerance,
         cancellation.flag,
         stop_below,
-        prices,
-        price_offsets,
+        None,  # column prices that would be tried as a bound, and where they begin
+        None,
         values,
         upper_bounds,
         stages,

@@ -32,7 +32,11 @@ def save_archive(
 
 
 def load_archive(
-    path: str | Path, kind: str, dimensions: Mapping[str, int], facts: Sequence[str]
+    path: str | Path,
+    kind: str,
+    dimensions: Mapping[str, int],
+    facts: Sequence[str],
+    optional: Sequence[str] = (),
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
     """Read what :func:`save_archive` wrote, refusing any other file by name.
 
@@ -46,7 +50,9 @@ def load_archive(
         The arrays that it must hold, and how many dimensions each has; names that end in ``ids``
         are text, all others float64.
     facts : sequence of str
-        The facts that it must hold, and no others.
+        The facts that it must hold.
+    optional : sequence of str
+        Facts that it may hold besides, and no others.
     """
     source = Path(path)
     if not source.is_file():
@@ -75,7 +81,7 @@ def load_archive(
         raise InputError(f"path: expected a file of format {kind!r}; {source} holds {found!r}")
     whole = (
         set(arrays) == set(dimensions)
-        and set(header) == set(facts)
+        and set(facts) <= set(header) <= {*facts, *optional}
         and all(
             arrays[key].ndim == count
             and arrays[key].dtype.kind == ("U" if key.endswith("ids") else "f")

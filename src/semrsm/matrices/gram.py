@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
 from ..matching.assignment import relative_gap
+from ..matching.registry import BASELINE
 from .archive import load_archive, save_archive
+from .ranges import whole_range
 from .rsm import RSM
 
 if TYPE_CHECKING:
@@ -36,13 +39,18 @@ class Gram:
     row_ids, column_ids : tuple of str
         The names of the images.
     matcher : str
-        The matcher's name.
+        The matcher's label: its name, with the options that differ from their defaults.
     dtype : numpy.dtype
         What the inner products were computed in, float32 or float64.
     is_symmetric : bool
         True where one set of images was compared with itself.
     provenance : mapping
         Versions, shapes, the matcher with its options, the largest relative gap.
+    is_matched : bool
+        False where every place was compared with the same place: the spatio-semantic baseline.
+    bounds : {"optimal", "own"}
+        What the upper bounds bound: the optimal matching, or the best one that the matcher's own
+        constraints allow.
 
     Notes
     -----
@@ -61,9 +69,11 @@ class Gram:
     dtype: np.dtype[Any]
     is_symmetric: bool
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    is_matched: bool = True
+    bounds: str = "optimal"
 
     def __repr__(self) -> str:
-        rows, columns = self.values.shape
+        rows, columns = self.shape
         return (
             f"Gram({rows} x {columns}, matcher={self.matcher!r}, "
             f"largest relative gap={self.largest_gap:.1e})"
@@ -74,20 +84,76 @@ class Gram:
         """The largest (upper bound − value) ÷ max(|value|, |upper bound|) of all pairs."""
         return float(relative_gap(self.values, self.upper_bound).max())
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N and M."""
+        return len(self.row_ids), len(self.column_ids)
+
+    @property
+    def block_side(self) -> int:
+        """A good side of a part: any, since all values are in memory."""
+        return max(self.shape)
+
+    def block(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return a part of V.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Without a step.
+
+        Returns
+        -------
+        ndarray of float64
+        """
+        return self.values[
+            whole_range(rows, self.shape[0], "rows"),
+            whole_range(columns, self.shape[1], "columns"),
+        ]
+
+    def part(self, rows: slice, columns: slice) -> Gram:
+        """Return the Gram of some of the images.
+
+        Of the same rows and columns of a symmetric Gram the part is symmetric too.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Without a step.
+
+        Returns
+        -------
+        Gram
+        """
+        rows = whole_range(rows, self.shape[0], "rows")
+        columns = whole_range(columns, self.shape[1], "columns")
+        return replace(
+            self,
+            values=self.values[rows, columns],
+            upper_bound=self.upper_bound[rows, columns],
+            row_squared_norms=self.row_squared_norms[rows],
+            column_squared_norms=self.column_squared_norms[columns],
+            row_ids=self.row_ids[rows],
+            column_ids=self.column_ids[columns],
+            is_symmetric=self.is_symmetric and rows == columns,
+        )
+
     def parts(self) -> Iterator[Gram]:
         """Yield the Gram in parts that cover every pair once: all of it, since it is in memory."""
         yield self
 
-    def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str = "median") -> RSM:
+    def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str | None = None) -> RSM:
         """View the Gram through a kernel; nothing is matched again.
 
         Parameters
         ----------
         kernel : str or Kernel, default "cosine"
-            ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
-        sigma : float or {"median", "released"}, default "median"
-            The bandwidth of the kernels that have one by these rules (RBF, Laplacian, rational
-            quadratic); see :class:`semrsm.kernels.RBF`.
+            A name such as ``"linear"``, ``"cosine"`` or ``"rbf"``, or an object of
+            :mod:`semrsm.kernels`.
+        sigma : float or str, optional
+            The bandwidth of a kernel that is given by its name and has one (RBF, Laplacian,
+            rational quadratic, polynomial), or the rule that finds it; see
+            :class:`semrsm.kernels.RBF`. By default the kernel's own rule.
 
         Returns
         -------
@@ -96,7 +162,7 @@ class Gram:
         Raises
         ------
         InputError
-            If the kernel or sigma is not known.
+            If the kernel or sigma is not known, or the kernel does not take sigma.
 
         Examples
         --------
@@ -105,15 +171,15 @@ class Gram:
         >>> gram.rsm("rbf", sigma=3.0)
         RSM(4 x 4, kernel='rbf', matcher='optimal', sigma=3)
         """
-        chosen = resolve_kernel(kernel, sigma)
-        values, bandwidth = chosen.view(self)
+        chosen = resolve_kernel(kernel, sigma).resolved(self)
+        bandwidth = chosen.sigma
         return RSM(
-            values=values,
+            values=kernel_values(chosen, self),
             row_ids=self.row_ids,
             column_ids=self.column_ids,
             kernel=chosen.name,
             matcher=self.matcher,
-            sigma=bandwidth,
+            sigma=None if bandwidth is None else float(bandwidth),
             is_symmetric=self.is_symmetric,
             provenance=self.provenance,
         )
@@ -151,6 +217,8 @@ class Gram:
                 "matcher": self.matcher,
                 "dtype": self.dtype.name,
                 "is_symmetric": self.is_symmetric,
+                "is_matched": self.is_matched,
+                "bounds": self.bounds,
                 "provenance": dict(self.provenance),
             },
         )
@@ -185,7 +253,9 @@ class Gram:
                 "column_ids": 1,
             },
             ["matcher", "dtype", "is_symmetric", "provenance"],
+            optional=("is_matched", "bounds"),
         )
+        facts.setdefault("is_matched", facts["matcher"] != BASELINE)
         return cls(
             values=arrays["values"],
             upper_bound=arrays["upper_bound"],
@@ -196,3 +266,27 @@ class Gram:
             dtype=np.dtype(facts.pop("dtype")),
             **facts,
         )
+
+
+def kernel_values(kernel: Kernel, gram: Gram) -> NDArray[np.float64]:
+    """Return the values (N, M) of a kernel whose bandwidth has been found.
+
+    Raises
+    ------
+    InputError
+        If a kernel of the user's own returns something else.
+    """
+    values = np.asarray(
+        kernel.values(
+            gram.values,
+            gram.row_squared_norms[:, None],
+            gram.column_squared_norms[None, :],
+            gram.dtype,
+        )
+    )
+    if values.shape != gram.shape or values.dtype.kind != "f":
+        raise InputError(
+            f"kernel: expected {kernel.name!r} to return floats of shape {gram.shape}; got "
+            f"{values.dtype} of shape {values.shape}"
+        )
+    return values

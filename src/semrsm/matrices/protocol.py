@@ -1,8 +1,8 @@
-"""Matrices that lie on disk, gone through in blocks: nothing here holds more than a few of them."""
+"""The one interface of matrices, in memory or on disk: they are read in blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,16 +12,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: As many values are sorted at once, when the rest has been counted.
-FEW = 1 << 20
-
-_DIGIT = 16  # bits that one pass counts
-_SIGN = np.uint64(1 << 63)
-
 
 @runtime_checkable
-class BlockMatrix(Protocol):
-    """A matrix of float64 that is read in parts.
+class Matrix(Protocol):
+    """A matrix of float64 that is read in blocks: a Gram, an RSM, one on disk, or an array.
 
     Attributes
     ----------
@@ -30,7 +24,8 @@ class BlockMatrix(Protocol):
         Whether rows and columns are the same images.
     row_ids, column_ids : tuple of str
     block_side : int
-        Rows and columns of a part that is read well.
+        Rows and columns of a block that is read well. A matrix in memory is one block: this is
+        then its longer side.
     """
 
     @property
@@ -55,12 +50,64 @@ class BlockMatrix(Protocol):
 
     @property
     def block_side(self) -> int:
-        """Rows and columns of a part that is read well."""
+        """Rows and columns of a block that is read well."""
         ...
 
     def block(self, rows: slice, columns: slice) -> Array:
-        """Return a part, float64."""
+        """Return the values of some rows and columns, float64."""
         ...
+
+    def part(self, rows: slice, columns: slice) -> Matrix:
+        """Return the same kind of matrix of some rows and columns, in memory."""
+        ...
+
+
+class ArrayMatrix:
+    """A plain array as a :class:`Matrix`.
+
+    Parameters
+    ----------
+    values : ndarray, shape (N, M), float64
+        Not copied.
+    is_symmetric : bool
+        Whether rows and columns are the same images.
+    row_ids, column_ids : tuple of str, optional
+        Numbers from 0 by default.
+    """
+
+    def __init__(
+        self,
+        values: Array,
+        *,
+        is_symmetric: bool,
+        row_ids: tuple[str, ...] | None = None,
+        column_ids: tuple[str, ...] | None = None,
+    ) -> None:
+        rows, columns = values.shape
+        self.values = values
+        self.shape: tuple[int, int] = (rows, columns)
+        self.is_symmetric = is_symmetric
+        self.row_ids = tuple(map(str, range(rows))) if row_ids is None else row_ids
+        self.column_ids = tuple(map(str, range(columns))) if column_ids is None else column_ids
+        self.block_side = max(self.shape)
+
+    def block(self, rows: slice, columns: slice) -> Array:
+        """Return the values of some rows and columns, as a view."""
+        return self.values[rows, columns]
+
+    def part(self, rows: slice, columns: slice) -> ArrayMatrix:
+        """Return the matrix of some rows and columns."""
+        return ArrayMatrix(
+            self.values[rows, columns],
+            is_symmetric=self.is_symmetric and rows == columns,
+            row_ids=self.row_ids[rows],
+            column_ids=self.column_ids[columns],
+        )
+
+
+def in_one_block(matrix: Matrix) -> bool:
+    """Return whether one block holds all of the matrix, as of one in memory."""
+    return matrix.block_side >= max(matrix.shape)
 
 
 def upper_blocks(count: int, side: int) -> Iterator[tuple[slice, slice]]:
@@ -75,112 +122,3 @@ def upper_blocks(count: int, side: int) -> Iterator[tuple[slice, slice]]:
         rows = slice(first, min(first + side, count))
         for start in range(first, count, side):
             yield rows, slice(start, min(start + side, count))
-
-
-def select(passes: Callable[[], Iterable[Array]], ranks: Callable[[int], Sequence[int]]) -> Array:
-    """Return the smallest, second smallest … of any number of values, exactly, by counting.
-
-    Parameters
-    ----------
-    passes : callable
-        Returns the values, array by array, the same ones whenever it is called.
-    ranks : callable
-        Given how many values there are, returns the wanted ones, from 0.
-
-    Returns
-    -------
-    ndarray of float64
-        The values of those ranks; empty where there are no values.
-
-    Notes
-    -----
-    Floats are ordered as the unsigned integers that their bits make, once those of negative numbers
-    are turned over. A pass counts 16 bits at a time of the values that share all bits before; as
-    soon as few are left they are sorted. Of values that share all 64 bits nothing is kept, however
-    many there are.
-
-    Examples
-    --------
-    >>> data = [np.array([3.0, -1.0]), np.array([2.0])]
-    >>> select(lambda: data, lambda count: [count // 2])
-    array([2.])
-    """
-    counts, few = _first_pass(passes)
-    total = int(counts.sum())
-    if few is not None:
-        return np.array([few[rank] for rank in ranks(total)] if total else [], dtype=np.float64)
-    # Ranks beside one another, as those of a median are, nearly always share every pass.
-    counted = {(0, 0): counts}
-    sorted_: dict[tuple[int, int], Array] = {}
-    found = []
-    for rank in ranks(total):
-        prefix, bits, place = 0, 0, rank
-        while True:
-            if (prefix, bits) not in counted:
-                counted[prefix, bits] = _histogram(passes, prefix, bits)
-            here = counted[prefix, bits]
-            below = np.cumsum(here)
-            digit = int(np.searchsorted(below, place, side="right"))
-            place -= int(below[digit - 1]) if digit else 0
-            prefix, bits = (prefix << _DIGIT) | digit, bits + _DIGIT
-            if bits == 64 or here[digit] <= FEW:
-                break
-        if bits == 64:
-            found.append(_value(prefix))
-            continue
-        if (prefix, bits) not in sorted_:
-            sorted_[prefix, bits] = np.sort(np.concatenate(list(_sharing(passes, prefix, bits))))
-        found.append(float(sorted_[prefix, bits][place]))
-    return np.array(found, dtype=np.float64)
-
-
-def _first_pass(
-    passes: Callable[[], Iterable[Array]],
-) -> tuple[NDArray[np.int64], Array | None]:
-    """Count the first digit, and return the values too, sorted, where they are few."""
-    counts = np.zeros(1 << _DIGIT, dtype=np.int64)
-    kept: list[Array] = []
-    total = 0
-    for values in passes():
-        counts += _digits(_keys(values), 0)
-        total += values.size
-        if total <= FEW:
-            kept.append(values)
-        else:
-            kept.clear()
-    if total > FEW:
-        return counts, None
-    return counts, np.sort(np.concatenate([*kept, np.empty(0)]) + 0.0)  # no zero is negative
-
-
-def _histogram(passes: Callable[[], Iterable[Array]], prefix: int, bits: int) -> NDArray[np.int64]:
-    counts = np.zeros(1 << _DIGIT, dtype=np.int64)
-    for values in _sharing(passes, prefix, bits):
-        counts += _digits(_keys(values), bits)
-    return counts
-
-
-def _digits(keys: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
-    """Count the 16 bits that follow the first `bits`."""
-    digits = (keys >> np.uint64(64 - bits - _DIGIT)) & np.uint64((1 << _DIGIT) - 1)
-    return np.bincount(digits.astype(np.int64), minlength=1 << _DIGIT)
-
-
-def _sharing(passes: Callable[[], Iterable[Array]], prefix: int, bits: int) -> Iterator[Array]:
-    """Yield the values whose keys begin with these bits: at least one, and not all 64."""
-    for values in passes():
-        yield values[_keys(values) >> np.uint64(64 - bits) == np.uint64(prefix)]
-
-
-def _keys(values: Array) -> NDArray[np.uint64]:
-    """Return integers in the order of the values; −0.0 and 0.0 are one."""
-    bits = np.ascontiguousarray(values + 0.0).view(np.uint64)
-    keys: NDArray[np.uint64] = np.where(bits & _SIGN != 0, ~bits, bits | _SIGN)
-    return keys
-
-
-def _value(key: int) -> float:
-    """Return the value that has a key."""
-    bits = np.array([key], dtype=np.uint64)
-    bits = np.where(bits & _SIGN != 0, bits ^ _SIGN, ~bits)
-    return float(bits.view(np.float64)[0])

@@ -8,6 +8,7 @@
       features.npz                       where the input was a folder of photographs
       rsms/<layer>/<matcher>.gram.npz    V, upper bounds and norms
       rsms/<layer>/<matcher>.<kernel>.npz
+                                         labels as :func:`file_names` makes them names of files
       figures/<name>.png
 """
 
@@ -26,6 +27,7 @@ from .._internal.provenance import versions
 from .._internal.storage.folders import new_folder
 from .._internal.tables import write_json, write_table
 from ..errors import InputError
+from ..kernels import resolve_kernels
 from .gram import Gram
 
 if TYPE_CHECKING:
@@ -41,11 +43,11 @@ class Results:
     Attributes
     ----------
     grams : mapping of (str, str) to Gram
-        By layer and matcher.
+        By layer and matcher, that is its label.
     kernels : tuple of str
-        The kernels.
+        The labels of the kernels.
     sigma : float or str
-        The bandwidth, or its rule, of the RBF kernel.
+        The bandwidth, or its rule, of the kernels that take it and name none in their labels.
     grids : mapping of str to (int, int)
         Height and width of the grid of concept vectors of each layer, where it is known.
     facts : mapping
@@ -70,7 +72,8 @@ class Results:
 
     def rsms(self, kernel: str) -> dict[tuple[str, str], RSM]:
         """Return the RSM of each layer and matcher under one kernel."""
-        return {key: gram.rsm(kernel, sigma=self.sigma) for key, gram in self.grams.items()}
+        [seen_through] = resolve_kernels([kernel], self.sigma, required=False).values()
+        return {key: gram.rsm(seen_through) for key, gram in self.grams.items()}
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per layer × matcher × kernel: what the values are like."""
@@ -92,6 +95,7 @@ class Results:
                         "lowest": float(values.min()),
                         "highest": float(values.max()),
                         "largest_gap": gram.largest_gap,
+                        "bounds": gram.bounds,
                     }
                 )
         rows.sort(key=lambda row: self.layers.index(str(row["layer"])))
@@ -127,13 +131,15 @@ class Results:
         """
         with new_folder(out, overwrite=overwrite) as folder:
             names = file_names(self.layers)
+            matchers, kernels = file_names(self.matchers), file_names(self.kernels)
             for (layer, matcher), gram in self.grams.items():
                 place = folder / "rsms" / names[layer]
                 place.mkdir(parents=True, exist_ok=True)
-                gram.save(place / f"{matcher}.gram.npz")
-                for kernel in self.kernels:
-                    rsm = gram.rsm(kernel, sigma=self.sigma)
-                    rsm.save(place / f"{matcher}.{kernel}.npz")
+                gram.save(place / f"{matchers[matcher]}.gram.npz")
+            for kernel in self.kernels:
+                for (layer, matcher), rsm in self.rsms(kernel).items():
+                    name = f"{matchers[matcher]}.{kernels[kernel]}.npz"
+                    rsm.save(folder / "rsms" / names[layer] / name)
             write_table(folder / "table.csv", self.table())
             write_json(
                 folder / "summary.json",
@@ -177,9 +183,10 @@ class Results:
             summary = json.loads((root / "summary.json").read_text(encoding="utf-8"))
             if summary["format"] != FORMAT:
                 raise KeyError("format")
+            matchers = file_names(summary["matchers"])
             grams = {
                 (layer["name"], matcher): Gram.load(
-                    root / "rsms" / safe_name(layer["folder"]) / f"{safe_name(matcher)}.gram.npz"
+                    root / "rsms" / safe_name(layer["folder"]) / f"{matchers[matcher]}.gram.npz"
                 )
                 for layer in summary["layers"]
                 for matcher in summary["matchers"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
+from ..matching.registry import BASELINE
 from .archive import load_archive, save_archive
+from .ranges import whole_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +39,7 @@ class RSM:
     kernel : str
         ``"linear"``, ``"cosine"``, ``"rbf"`` or the name of a kernel of your own.
     matcher : str
-        How concept vectors were matched; ``"none"`` is the spatio-semantic RSM.
+        The label of the matcher; ``"none"`` is the spatio-semantic RSM.
     sigma : float or None
         The bandwidth that an RBF kernel used.
     is_symmetric : bool
@@ -59,6 +61,37 @@ class RSM:
         rows, columns = self.values.shape
         sigma = "" if self.sigma is None else f", sigma={self.sigma:.4g}"
         return f"RSM({rows} x {columns}, kernel={self.kernel!r}, matcher={self.matcher!r}{sigma})"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N and M."""
+        return len(self.row_ids), len(self.column_ids)
+
+    @property
+    def block_side(self) -> int:
+        """A good side of a part: any, since all values are in memory."""
+        return max(self.shape)
+
+    def block(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return a part of the values, float64; slices without a step."""
+        return self.values[
+            whole_range(rows, self.shape[0], "rows"), whole_range(columns, self.shape[1], "columns")
+        ]
+
+    def part(self, rows: slice, columns: slice) -> RSM:
+        """Return the RSM of some of the images; slices without a step.
+
+        Of the same rows and columns of a symmetric RSM the part is symmetric too.
+        """
+        rows = whole_range(rows, self.shape[0], "rows")
+        columns = whole_range(columns, self.shape[1], "columns")
+        return replace(
+            self,
+            values=self.values[rows, columns],
+            row_ids=self.row_ids[rows],
+            column_ids=self.column_ids[columns],
+            is_symmetric=self.is_symmetric and rows == columns,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the RSM to one ``.npz`` file, without pickle, aside and then renamed.
@@ -273,7 +306,9 @@ class RSM:
         from ..report.explorer import explore
 
         # What is usual stands on the left.
-        both = [self] if other is None else sorted([self, other], key=lambda r: r.matcher != "none")
+        both = (
+            [self] if other is None else sorted([self, other], key=lambda r: r.matcher != BASELINE)
+        )
         return explore(both, path, images=images, labels=labels)
 
     def _repr_html_(self) -> str:

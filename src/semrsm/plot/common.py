@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
+from ..kernels import resolve_kernel
+from ..matching.registry import BASELINE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,12 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHARES = ("figure", "layer")
-BOUNDED = (
-    "cosine",
-    "rbf",
-    "laplacian",
-    "rational-quadratic",
-)  # kernels whose values compare across layers
 TICKS = 24  # more names than this cannot be read
 SMALL = 8.0  # points
 MEDIUM = 9.5
@@ -33,7 +29,7 @@ def matcher_words(matcher: str) -> str:
     >>> matcher_words("none"), matcher_words("optimal")
     ('spatio-semantic', 'semantic (optimal)')
     """
-    return "spatio-semantic" if matcher == "none" else f"semantic ({matcher})"
+    return "spatio-semantic" if matcher == BASELINE else f"semantic ({matcher})"
 
 
 def check_pair(texts: Any, name: str) -> None:
@@ -81,10 +77,24 @@ def add_scale(figure: Any, image: Any, axes: Any, text: str, **options: Any) -> 
     bar.set_label(text, fontsize=SMALL)
 
 
-def resolve_share(share: str | None, kernel: str) -> str:
+def is_bounded(kernel: str) -> bool:
+    """Tell by a kernel's label whether its values compare across layers; not, where it is unknown.
+
+    Examples
+    --------
+    >>> is_bounded("rbf:sigma=2.0"), is_bounded("linear")
+    (True, False)
+    """
+    try:
+        return resolve_kernel(kernel).is_bounded
+    except InputError:  # somebody's own, of which only the name is known
+        return False
+
+
+def resolve_share(share: str | None, kernel: str | None) -> str:
     """Return which panels have one scale; by default all, where the kernel is bounded."""
     if share is None:
-        return "figure" if kernel in BOUNDED else "layer"
+        return "figure" if not kernel or is_bounded(kernel) else "layer"
     if share not in SHARES:
         raise InputError(
             f"share: expected one of {', '.join(SHARES)}; got {share!r}."

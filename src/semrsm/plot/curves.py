@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..matching.registry import BASELINE
 from .common import MEDIUM, SMALL, matcher_words, new_figure, panel_grid
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-#: By the first word of a matcher, or the name of a solver: shades that stand on white and on black.
+#: By the name of a matcher, or the name of a solver: shades that stand on white and on black.
 _SHADES: dict[str, tuple[str, ...]] = {
-    "none": ("#8f8f8f",),
+    BASELINE: ("#8f8f8f",),
     "optimal": ("#2f7fd0",),
     "greedy": ("#e58a2e",),
     "topk-greedy": ("#2a9d5c", "#8cc63f", "#1c6b4a"),
@@ -222,11 +223,11 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
     """
     check_columns(rows, ("layer", "vectors", "solver", "matcher", "quality_median"))
     own = [row for row in rows if row["solver"] == "semrsm"]
-    if not any(row["matcher"] != "none" for row in own):
+    if not any(row["matcher"] != BASELINE for row in own):
         raise InputError("rows: expected matchers of the solver 'semrsm'; got none")
     own = [row for row in own if not _is_field(row)] or own
     layers = list(dict.fromkeys(row["layer"] for row in own))
-    matchers = list(dict.fromkeys(row["matcher"] for row in own if row["matcher"] != "none"))
+    matchers = list(dict.fromkeys(row["matcher"] for row in own if row["matcher"] != BASELINE))
     columns = min(3, len(layers))
     lines = -(-len(layers) // columns)
     if figure is None:
@@ -237,10 +238,10 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
         found = [row for row in own if row["layer"] == layer]
         for row in found:
             x = row["milliseconds"]
-            if row["matcher"] == "none":
+            if row["matcher"] == BASELINE:
                 text = f"no match: {row['quality_median']:.2f} in {x:.2g} ms"
                 place: dict[str, Any] = {"ha": "right", "transform": ax.transAxes}
-                ax.text(0.98, 0.03, text, fontsize=SMALL, color=_SHADES["none"][0], **place)
+                ax.text(0.98, 0.03, text, fontsize=SMALL, color=_SHADES[BASELINE][0], **place)
                 continue
             colour, marker = styles[row["matcher"]]
             ax.plot([x] * 2, [row["quality_5_percent"], row["quality_median"]], color=colour)
@@ -309,7 +310,7 @@ def plot_runtime(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
             markersize=4,
             linewidth=2.2 if own and matcher == "optimal" else 1.2,
             linestyle="-" if own else "--",
-            label={"none": "no match"}.get(matcher, matcher) if own else f"{solver} (optimal)",
+            label={BASELINE: "no match"}.get(matcher, matcher) if own else f"{solver} (optimal)",
         )
     ax.set(xscale="log", yscale="log")
     ticks = sorted({row["vectors"] for row in shown})
@@ -332,7 +333,7 @@ def styles_of(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     used: dict[str, int] = {}
     for name in names:
-        family = name.partition(" ")[0]
+        family = name.partition(":")[0]
         shades = _SHADES.get(family, _OTHERS)
         n = used.get(family, 0)
         used[family] = n + 1

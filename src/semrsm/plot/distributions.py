@@ -10,7 +10,6 @@ import numpy as np
 from .._internal.statistics import auc, sample_of
 from ..errors import InputError
 from .common import (
-    BOUNDED,
     MEDIUM,
     SMALL,
     check_pair,
@@ -158,7 +157,7 @@ def plot_distributions(
                 raise InputError(
                     f"panels: expected every matcher at every layer; {(layer, matcher)} is missing"
                 )
-    share = resolve_share(share, kernel or BOUNDED[0])
+    share = resolve_share(share, kernel)
     everything = [values for pair in samples.values() for values in pair]
     edges = {
         layer: _edges(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
+from ..matching.registry import BASELINE
 from .common import (
     MEDIUM,
     SMALL,
@@ -169,7 +170,7 @@ def plot_extents(
         row
         for row in _of_kernel(rows, kernel)
         if (row["model_a"], row["layer_a"]) == (row["model_b"], row["layer_b"])
-        and row["matcher_a"] == "none" != row["matcher_b"]
+        and row["matcher_a"] == BASELINE != row["matcher_b"]
     ]
     if not chosen:
         raise InputError(

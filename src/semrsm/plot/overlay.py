@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from ..matching.matchers import Match
+    from ..matching.pair import Match
 
 BACKGROUNDS = ("faded", "photo", "none")
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from .._internal.statistics import sample_of
 from ..errors import InputError
-from ..matrices.comparison import correlation
+from ..matrices.correlations import correlation
 from .common import (
-    BOUNDED,
     MEDIUM,
     SMALL,
     matcher_words,
@@ -156,7 +155,7 @@ def plot_agreements(
                 raise InputError(
                     f"panels: expected every matcher at every layer; {(layer, matcher)} is missing"
                 )
-    shared = resolve_share(share, kernel or BOUNDED[0])
+    shared = resolve_share(share, kernel)
     if figure is None:
         figure = new_figure(3.5 * len(matchers) + 0.6, 2.5 * len(layers) + 0.5)
     axes = panel_grid(figure, len(layers), len(matchers))

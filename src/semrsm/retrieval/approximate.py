@@ -5,21 +5,25 @@ The exact search (:func:`semrsm.topk`) does not depend on anything here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.checks import is_whole_number, whole_number
 from ..errors import InputError, require
 from ..kernels import Kernel
 from ..matching.assignment import Stage
-from .exact import TopK, check_k, check_question
+from .exact import TopK
 from .index import mean_vectors
-from .search import Question, Search
+from .question import Question, check_question
+from .results import entries_of, table_of, write_neighbours
+from .search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -64,6 +68,60 @@ class ApproximateTopK:
     def names(self, query: int) -> list[str]:
         """Return the names of the results of one query."""
         return [self.gallery_ids[i] for i in self.indices[query]]
+
+    def certificate(self) -> dict[str, Any]:
+        """Return how sure the results are, and how many assignments they took."""
+        return {
+            "exact": False,
+            "approximate": True,
+            "candidates": self.candidates,
+            "solved": self.solved,
+        }
+
+    def certainty(self) -> str:
+        """Return the certificate as a sentence."""
+        return f"approximate: the best of {self.candidates} candidates for each query"
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row for each query and rank: names and similarity."""
+        return table_of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values: kernel, certificate, and the results of each query."""
+        return {"kernel": self.kernel, **self.certificate(), "queries": entries_of(self)}
+
+    def write(
+        self,
+        out: str | Path,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        extra: Callable[[Path], object] | None = None,
+    ) -> Path:
+        """Write ``neighbours.json`` and ``neighbours.csv`` into a new folder.
+
+        Parameters
+        ----------
+        out : str or Path
+            The folder; it appears when it is complete.
+        facts : mapping, optional
+            More for the JSON file, such as the command; they stand first.
+        overwrite : bool, default False
+            Whether a folder that has files in it may be replaced.
+        extra : callable, optional
+            Given the unfinished folder, writes more into it.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            If the folder may not be written.
+        """
+        return write_neighbours(self, out, facts=facts, overwrite=overwrite, extra=extra)
 
 
 def approximate_topk(
@@ -128,9 +186,8 @@ def approximate_topk(
     >>> semrsm.recall(found, semrsm.topk(maps[:2], maps, k=3)) > 0.3
     True
     """
-    check_k(k)
-    whole = not isinstance(candidates, bool) and isinstance(candidates, (int, np.integer))
-    if not whole or candidates < k:
+    whole_number(k, "k")
+    if not is_whole_number(candidates) or candidates < k:
         raise InputError(f"candidates: expected a whole number >= k = {k}; got {candidates!r}")
     faiss = require("faiss", extra="faiss", purpose="Approximate retrieval")
     asked = check_question(

@@ -14,19 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.units import memory_budget
-from .._internal.workers import worker_count
+from .._internal.checks import is_whole_number, whole_number
 from ..errors import InputError
-from ..kernels import Kernel, resolve_kernel
-from ..matching.assignment import Stage
-from ..matching.matchers import Optimal, check_comparable
-from ..tokens import Tokens, image_ids
-from .index import Index, mean_vectors
-from .ranking import Ranking
-from .search import Question, Search
+from ..kernels import Kernel
+from ..matching.assignment import LADDER, Stage
+from .question import check_question
+from .results import entries_of, table_of, write_neighbours
+from .search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -55,7 +53,7 @@ class TopK:
         How many of them needed an assignment.
     removed : mapping of str to int
         How many each bound removed: ``"maxima"``, ``"reduced"``, ``"prices"``, ``"auction"``, in
-        order of what they cost (see :class:`semrsm.assignment.Stage`).
+        the order of their cost (see :class:`semrsm.matching.assignment.Stage`).
     exact : bool
         Whether the results of all queries are certainly the best ones. Without a budget they are.
     """
@@ -83,6 +81,71 @@ class TopK:
     def names(self, query: int) -> list[str]:
         """Return the names of the results of one query."""
         return [self.gallery_ids[i] for i in self.indices[query]]
+
+    def certificate(self) -> dict[str, Any]:
+        """Return how sure the results are, and how many assignments they took."""
+        return {
+            "exact": self.exact,
+            "approximate": False,
+            "pairs": self.pairs,
+            "solved": self.solved,
+            "removed": dict(self.removed),
+        }
+
+    def certainty(self) -> str:
+        """Return the certificate as a sentence."""
+        share = self.solved / self.pairs if self.pairs else 0.0
+        if self.exact:
+            return f"exact; {share:.1%} of {self.pairs:,} pairs needed an assignment"
+        return (
+            f"the best of {share:.1%} of {self.pairs:,} pairs; neighbours.json says for each query "
+            "what may have been missed"
+        )
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row for each query and rank: names and similarity."""
+        return table_of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values: kernel, certificate, and the results of each query."""
+        return {
+            "kernel": self.kernel,
+            **self.certificate(),
+            "queries": entries_of(self, {"missed_at_most": self.missed_at_most}),
+        }
+
+    def write(
+        self,
+        out: str | Path,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        extra: Callable[[Path], object] | None = None,
+    ) -> Path:
+        """Write ``neighbours.json`` and ``neighbours.csv`` into a new folder.
+
+        Parameters
+        ----------
+        out : str or Path
+            The folder; it appears when it is complete.
+        facts : mapping, optional
+            More for the JSON file, such as the command; they stand first.
+        overwrite : bool, default False
+            Whether a folder that has files in it may be replaced.
+        extra : callable, optional
+            Given the unfinished folder, writes more into it.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            If the folder may not be written.
+        """
+        return write_neighbours(self, out, facts=facts, overwrite=overwrite, extra=extra)
 
 
 def topk(
@@ -116,7 +179,8 @@ def topk(
     ids, gallery_ids : sequence, optional
         Names of the images; their indices by default.
     exclude : array-like of bool, shape (Q, N), optional
-        True where an image of the gallery is none for that query, such as the query itself.
+        True where an image of the gallery may not be a result of that query, such as the query
+        itself.
     budget : int, optional
         Solve at most so many assignments for each query: those with the highest bounds. The results
         are then the best of those, and ``missed_at_most`` says what the others may reach.
@@ -135,10 +199,10 @@ def topk(
     Notes
     -----
     The ladder of bounds, each a dual bound of the assignment (see
-    :func:`semrsm.assignment.search`): the sums of row maxima (MaxSim) and of column maxima; the
-    same, less what columns lack that lead in no row; the prices of an auction after each of its
-    phases. They are evaluated after subtracting each image's mean vector, which changes V by
-    exactly S⟨x̄, ȳ⟩ where both images have S vectors, and makes the bounds much tighter.
+    :func:`semrsm.matching.assignment.search`): the sums of row maxima (MaxSim) and of column
+    maxima; the same, less the losses of columns that lead in no row; the prices of an auction after
+    each of its phases. They are evaluated after subtracting each image's mean vector, which changes
+    V by exactly S⟨x̄, ȳ⟩ where both images have S vectors, and makes the bounds much tighter.
 
     Rounding drops no neighbour: pairs are removed only where their bound is below the k-th best by
     more than the inner products of C channels can be wrong by, and what is left near it is solved
@@ -155,9 +219,8 @@ def topk(
     >>> found.exact
     True
     """
-    check_k(k)
-    whole = isinstance(budget, (int, np.integer)) and not isinstance(budget, bool)
-    if budget is not None and (not whole or budget < k):
+    whole_number(k, "k")
+    if budget is not None and (not is_whole_number(budget) or budget < k):
         raise InputError(f"budget: expected a whole number >= k = {k}; got {budget!r}")
     asked = check_question(
         queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
@@ -173,72 +236,6 @@ def topk(
         kernel=asked.kernel.name,
         pairs=asked.pairs,
         solved=int(found.counts[Stage.SOLVED]),
-        removed={
-            stage.name.lower(): int(found.counts[stage]) for stage in Stage if stage != Stage.SOLVED
-        },
+        removed={stage.name.lower(): int(found.counts[stage]) for stage in LADDER},
         exact=bool((found.missed_at_most <= found.values[:, -1]).all()),
     )
-
-
-def check_k(k: object) -> None:
-    """Refuse what is no number of results."""
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise InputError(f"k: expected a whole number >= 1; got {k!r}")
-
-
-def check_question(
-    queries: Any,
-    gallery: Any,
-    k: int,
-    kernel: str | Kernel,
-    ids: Sequence[Any] | None,
-    gallery_ids: Sequence[Any] | None,
-    exclude: ArrayLike | None,
-    workers: int | None,
-    memory: int | str | None,
-    progress: Callable[[int, int], object] | None,
-) -> Question:
-    """Check the arguments of a search, those that need no features first.
-
-    Raises
-    ------
-    InputError
-        If one is not what it must be.
-    """
-    chosen = resolve_kernel(kernel)
-    ranking = Ranking.of(chosen)
-    threads = worker_count(workers)
-    limit = memory_budget(memory)
-    check_k(k)
-    if progress is not None and not callable(progress):
-        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
-    rows = Tokens(queries, "queries")
-    if isinstance(gallery, Index):
-        if gallery_ids is not None:
-            raise InputError("gallery_ids: expected None, since an Index has its own")
-        index = gallery
-    else:
-        tokens = Tokens(gallery, "gallery")
-        index = Index.from_tokens(tokens, gallery_ids, mean_vectors(tokens), {})
-    check_comparable(rows, index.tokens, Optimal(), "queries", "gallery")
-    names = image_ids(ids, rows.count, "ids")
-    left_out = _excluded(exclude, rows.count, index.count)
-    available = index.count - (0 if left_out is None else left_out.sum(axis=1))
-    if np.min(available) < k:
-        raise InputError(
-            f"k: expected at most {int(np.min(available))}, the images that a query has to choose "
-            f"from; got {k}"
-        )
-    return Question(rows, index, int(k), chosen, ranking, names, left_out, threads, limit, progress)
-
-
-def _excluded(exclude: ArrayLike | None, rows: int, columns: int) -> NDArray[np.bool_] | None:
-    if exclude is None:
-        return None
-    found = np.asarray(exclude)
-    if found.dtype != bool or found.shape != (rows, columns):
-        raise InputError(
-            f"exclude: expected booleans of shape ({rows}, {columns}), queries by images of the "
-            f"gallery; got {found.dtype} of shape {found.shape}"
-        )
-    return found

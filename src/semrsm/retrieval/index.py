@@ -12,7 +12,7 @@ import numpy as np
 from .._internal.arrays import is_array_in_memory
 from .._internal.storage.folders import folder_aside, put_in_place
 from ..errors import InputError, require
-from ..tokens import PIECE, FlatImages, Measured, Tokens, image_ids
+from ..tokens import PIECE, FlatImages, Measured, Tokens, image_ids, measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ class Index:
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         self.provenance = dict(provenance or {})
-        self.tokens = Tokens(gallery, "gallery")
+        self.tokens = measure(gallery, "gallery")
         self.ids = image_ids(ids, self.tokens.count, "ids")
         if is_array_in_memory(gallery) and not self.tokens.in_place:
             self.tokens = self.tokens.part(0, self.tokens.count)  # now, not at every search
@@ -123,7 +123,7 @@ class Index:
         InputError
             If the channels differ, or a name is taken.
         """
-        more = Tokens(gallery, "gallery")
+        more = measure(gallery, "gallery")
         if more.channels != self.tokens.channels:
             raise InputError(
                 f"gallery: expected {self.tokens.channels} channels as in the index; got "
@@ -218,7 +218,7 @@ class Index:
             facts = group.attrs["semrsm"]
             if facts["format"] != FORMAT:
                 raise KeyError("format")
-            tokens = Tokens(
+            tokens = measure(
                 FlatImages(group["vectors"], group["sizes"][:]),
                 "gallery",
                 measured=Measured(group["squared_norms"][:], group["exponents"][:]),

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import Cosine, DistanceKernel, Kernel, Linear
-from ..matrices.gram import Gram
+from ..kernels import Kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,25 +35,21 @@ class Ranking:
         Raises
         ------
         InputError
-            If the kernel is none that V orders, or its bandwidth is a rule about all pairs.
+            If V does not order images as the kernel does, or its bandwidth is a rule over all
+            pairs.
         """
-        if isinstance(kernel, Linear):
-            return cls("linear")
-        if isinstance(kernel, Cosine):
-            return cls("cosine")
-        if isinstance(kernel, DistanceKernel):
-            sigma = kernel.sigma
-            if isinstance(sigma, str):
-                name = type(kernel).__name__
-                raise InputError(
-                    f"kernel: expected a bandwidth in numbers, such as kernels.{name}(sigma=1.0), "
-                    f"since the rule {sigma!r} needs all pairs; the order does not depend on it"
-                )
-            return cls("distance")
-        raise InputError(
-            "kernel: expected linear, cosine or a kernel of the distance, which order images as V "
-            f"does; got {kernel!r}"
-        )
+        if kernel.ranks_by is None:
+            raise InputError(
+                "kernel: expected linear, cosine or a kernel of the distance, which order images "
+                f"as V does; got {kernel!r}"
+            )
+        if isinstance(kernel.sigma, str):
+            raise InputError(
+                f"kernel: expected a bandwidth in numbers, such as "
+                f"kernels.{type(kernel).__name__}(sigma=1.0), since the rule {kernel.sigma!r} "
+                "needs all pairs; the order does not depend on it"
+            )
+        return cls(kernel.ranks_by)
 
     def scores(self, inner: Array, row_squared: Array, column_squared: Array) -> Array:
         """Return the scores of pairs from V and the squared norms, arrays of one shape."""
@@ -93,39 +88,21 @@ class Ranking:
         dtype: np.dtype[Any],
     ) -> Array:
         """Return kernel values (Q, k) from V (Q, k) and the norms, (Q,) and (Q, k)."""
-        found = np.empty_like(inner)
-        for query in range(len(inner)):
-            found[query] = kernel.view(
-                _gram(inner[query], row_squared[query : query + 1], column_squared[query], dtype)
-            )[0][0]
-        return found
+        return kernel.values(inner, row_squared[:, None], column_squared, dtype)
 
     def bound_values(self, kernel: Kernel, scores: Array, row_squared: Array) -> Array:
         """Return the kernel value of each score (Q,)."""
-        if self.kind != "distance":
+        if self.kind == "cosine":
             return scores
-        squared = np.maximum(-scores, 0.0)
         double = np.dtype(np.float64)
-        nothing = np.zeros(1)
-        found = [
-            kernel.view(_gram(nothing, squared[n : n + 1], nothing, double))[0][0, 0]
-            if np.isfinite(squared[n])
-            else -np.inf
-            for n in range(len(scores))
-        ]
-        return np.array(found)
-
-
-def _gram(inner: Array, row_squared: Array, column_squared: Array, dtype: np.dtype[Any]) -> Gram:
-    """Return the Gram of one image with several."""
-    return Gram(
-        values=inner[None, :],
-        upper_bound=inner[None, :],
-        row_squared_norms=row_squared,
-        column_squared_norms=column_squared,
-        row_ids=("query",),
-        column_ids=tuple(str(i) for i in range(len(inner))),
-        matcher="optimal",
-        dtype=dtype,
-        is_symmetric=False,
-    )
+        if self.kind == "linear":
+            none = np.zeros_like(scores)
+            known = np.isfinite(scores)
+            found = kernel.values(np.where(known, scores, 0.0), row_squared, none, double)
+            return np.where(known, found, -np.inf)
+        # −d² is the score: a pair at that distance has V = 0 and squared norms d² and 0.
+        squared = np.maximum(-scores, 0.0)
+        known = np.isfinite(squared)
+        nothing = np.zeros_like(squared)
+        found = kernel.values(nothing, np.where(known, squared, 0.0), nothing, double)
+        return np.where(known, found, -np.inf)

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .._internal.checks import Progress, check_progress
 from .._internal.units import memory_budget
 from .._internal.workers import worker_count
-from ..engine.device import check_device, check_on_gpu, device_kind
+from ..engine.device import device_kind, find_device, resolve_engine
 from ..errors import InputError
-from ..matching.matchers import Matcher, check_comparable, resolve_matcher
-from ..tokens import Tokens, image_ids
+from ..features import Features
+from ..matching.base import Matcher
+from ..matching.registry import check_comparable, resolve_matcher
+from ..tokens import Tokens, image_ids, measure
 from .executors import check_executor, fill_on
 from .filling import Work
 from .jobs import Job
 from .layout import check_disk, lay_out, places_for
-from .manifest import label_of
-from .remaining import Count, Progress, missing_tiles
+from .remaining import Count, missing_tiles
 from .run import Run
 from .side import sides_of
 from .sources import source_of
@@ -48,9 +50,9 @@ def compute_run(
         Images by layer, such as :class:`semrsm.Features`; every array as for :func:`semrsm.gram`.
         Arrays on disk (Zarr, HDF5, memory maps) stay there and are read in parts.
     out : str or Path
-        The folder. Where it holds a run of the same features, matchers and version, that run is
-        completed; where `features` have more images at their end, only pairs with a new one are
-        matched.
+        The folder. A run of the same features, matchers and version that it holds is completed;
+        where `features` have more images at their end, only pairs with a new one are matched.
+        Other layers and matchers join it.
     others : mapping of str to array, optional
         Other images, at the same layers, as columns.
     matchers : sequence of str or Matcher, default ("optimal",)
@@ -67,8 +69,8 @@ def compute_run(
         Where tiles are computed, in place of threads of this process. Other processes open the
         features for themselves, which must lie on disk at a place that all of them see.
     device : str, optional
-        As for :func:`semrsm.gram`. Tiles of a GPU and of a processor are not mixed: a run knows
-        which of them fills it.
+        As for :func:`semrsm.gram`. Tiles of a GPU and of a CPU are not mixed: a run records which
+        of them fills it.
     fill : bool, default True
         Whether tiles are computed at all; if not, the run is only laid out for workers that fill
         it (see :func:`fill_share`).
@@ -92,7 +94,7 @@ def compute_run(
         If tiles were damaged; they are named, and computed again.
     """
     chosen = [resolve_matcher(matcher) for matcher in matchers]
-    labels = [label_of(matcher) for matcher in chosen]
+    labels = [matcher.label for matcher in chosen]
     for matcher in chosen:
         if type(matcher).__repr__ is object.__repr__:
             raise InputError(
@@ -108,13 +110,14 @@ def compute_run(
         raise InputError("features: expected at least one layer; got none")
     if others is not None and (missing := sorted(set(features) - set(others))):
         raise InputError(f"others: expected the layers of features; {missing[0]!r} is not there")
-    if progress is not None and not callable(progress):
-        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
+    check_progress(progress)
     threads = 1 if executor is not None and workers is None else worker_count(workers)
     budget = memory_budget(memory)
-    kind = device_kind(device)
+    device_kind(device)
     # Where others fill the run, it is they who need the device.
-    card = check_device(device) if fill and executor is None else None
+    here = fill and executor is None
+    for matcher in chosen if here else ():
+        find_device(device, matcher)
     target = Path(out)
     if not target.resolve().parent.is_dir():
         raise InputError(
@@ -129,9 +132,9 @@ def compute_run(
     at_once = check_executor(executor, threads, on_disk=on_disk)
 
     jobs: list[Job] = []
-    for layer, x in features.items():
-        rows = Tokens(x, layer)
-        columns = None if others is None else Tokens(others[layer], layer)
+    for layer in features:
+        rows = _measured(features, layer)
+        columns = None if others is None else _measured(others, layer)
         row_ids = image_ids(_ids_of(features, ids), rows.count, "ids")
         other_ids = row_ids
         if columns is not None and others is not None:
@@ -140,13 +143,11 @@ def compute_run(
             raise InputError("column_ids: expected None, since there are no others")
         sides = sides_of(rows, columns, row_ids, other_ids)
         for matcher in chosen:
-            check_comparable(
-                rows, rows if columns is None else columns, matcher, "features", "others"
-            )
-            if kind != "cpu":
-                check_on_gpu(rows, rows if columns is None else columns, matcher)
-            place = places[layer, label_of(matcher)]
-            jobs.append(Job(place, layer, matcher, rows, columns, sides, sources[layer], kind))
+            other = rows if columns is None else columns
+            check_comparable(rows, other, matcher, "features", "others")
+            engine = resolve_engine(device, matcher, rows, other, here=here)
+            place = places[layer, matcher.label]
+            jobs.append(Job(place, layer, matcher, rows, columns, sides, sources[layer], engine))
     for job in jobs:
         job.check(threads, budget, at_once)
     check_disk(target, jobs)
@@ -161,7 +162,7 @@ def compute_run(
         columns = job.rows if job.columns is None else job.columns
         # Arrays on disk may change while the work takes hours.
         check = job.sources is not None
-        work = Work(folder, job.rows, columns, job.matcher, threads, check, card)
+        work = Work(folder, job.rows, columns, job.matcher, threads, check, job.engine)
         with folder.writing():
             tiles = missing_tiles(folder, count)
             if executor is None:
@@ -173,11 +174,19 @@ def compute_run(
     return run
 
 
+def _measured(features: Mapping[str, Any], layer: str) -> Tokens:
+    """Return the images of a layer, which features measure once."""
+    if isinstance(features, Features):
+        return features.tokens(layer)
+    return measure(features[layer], layer)
+
+
 def _ids_of(features: Mapping[str, Any], given: Sequence[Any] | None) -> Sequence[Any] | None:
     return given if given is not None else getattr(features, "ids", None)
 
 
 def _sources(x: Any, y: Any) -> list[dict[str, str]] | None:
-    found = [source_of(array) for array in ([x] if y is None else [x, y])]
+    arrays = [x] if y is None else [x, y]
+    found = [source_of(a.origin if isinstance(a, Tokens) else a) for a in arrays]
     known = [source for source in found if source is not None]
     return known if len(known) == len(found) else None

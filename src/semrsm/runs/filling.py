@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._internal.workers import one_blas_thread
-from ..engine import threads as engine
+from ..engine.base import Engine
+from ..engine.plan import tile_plan
+from ..engine.threads import THREADS
 from ..matching.assignment import NotFiniteError, relative_gap
-from ..matching.matchers import Matcher, overflow_error
+from ..matching.base import Matcher
+from ..matching.registry import overflow_error
 from ..tokens import Tokens
 from .gram_folder import GramFolder
-from .plans import tile_plan
 from .side import check_content
 from .tiles import DamagedTileError
 
@@ -40,8 +42,8 @@ class Work:
     check : bool
         Whether images are checked against the manifest as they are read: features that another
         process has measured may have changed since.
-    device : torch.device, optional
-        A GPU that fills the tiles.
+    engine : Engine
+        Where the tiles are filled.
     """
 
     folder: GramFolder
@@ -50,7 +52,7 @@ class Work:
     matcher: Matcher
     workers: int
     check: bool
-    device: Any = None
+    engine: Engine = THREADS
 
     def fill(self, tiles: Iterable[tuple[int, int]], advance: Advance) -> None:
         """Compute tiles, one after the other, and write each when it is whole.
@@ -133,7 +135,7 @@ class Work:
 
         plan = tile_plan(left, left if right is None else right, self.matcher, self.workers)
         try:
-            found = engine.matched(left, right, self.matcher, plan, progress, self.device)
+            found = self.engine.matched(left, right, self.matcher, plan, progress)
         except NotFiniteError:
             raise overflow_error("x", "y") from None
         return np.stack(found)

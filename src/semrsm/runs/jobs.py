@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from .._internal.storage.folders import remove_unfinished
+from ..engine.base import Engine
+from ..engine.plan import choose_side
 from ..engine.tiling import Tiling
 from ..errors import InputError, SemrsmError
-from ..matching.matchers import Matcher
+from ..matching.base import Matcher
 from ..tokens import Tokens
 from .gram_folder import GramFolder
-from .manifest import difference, label_of, new_manifest
-from .plans import choose_side
+from .manifest import difference, new_manifest
 from .side import Side
 
 
@@ -28,13 +29,13 @@ class Job:
     columns: Tokens | None
     sides: tuple[Side, Side]
     sources: list[dict[str, str]] | None
-    device: str
+    engine: Engine
     manifest: dict[str, Any] | None = None
 
     @property
     def label(self) -> str:
         """The name of the matcher with its options."""
-        return label_of(self.matcher)
+        return self.matcher.label
 
     def check(self, workers: int, memory: int, at_once: int) -> None:
         """Find out what is to be done, and refuse what cannot be, before anything is written."""
@@ -56,7 +57,7 @@ class Job:
             self.columns,
             self.sides,
             tile=side,
-            device=self.device,
+            device=self.engine.name,
             sources=self.sources,
         )
         if folder is not None:

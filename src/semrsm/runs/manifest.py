@@ -16,7 +16,8 @@ import numpy as np
 
 from .._version import __version__
 from ..errors import InputError
-from ..matching.matchers import MATCHERS, Matcher
+from ..matching.base import Matcher
+from ..matching.registry import BASELINE, MATCHERS
 from ..tokens import DIGEST, Tokens
 from .side import Side, arrays_of
 
@@ -36,14 +37,20 @@ FINGERPRINT = {
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError)
 
 
-def label_of(matcher: Matcher) -> str:
-    """Return the name of a matcher with its options, the key of its Gram in a run."""
-    return str(getattr(matcher, "label", matcher.name))
-
-
 def stored_label(manifest: Mapping[str, Any]) -> str:
     """Return the label of the matcher; runs of earlier versions have its name only."""
     return str(manifest.get("matcher_label", manifest["matcher_name"]))
+
+
+def is_matched(manifest: Mapping[str, Any]) -> bool:
+    """Return whether places were matched; runs of earlier versions have the matcher's name only."""
+    return bool(manifest.get("is_matched", manifest["matcher_name"] != BASELINE))
+
+
+def grids_of(manifest: Mapping[str, Any]) -> list[tuple[int, int] | None]:
+    """Return the grids of the row images and of the column images, where they are known."""
+    grids = (manifest.get("grid"), manifest.get("column_grid"))
+    return [None if grid is None else (int(grid[0]), int(grid[1])) for grid in grids]
 
 
 def new_manifest(
@@ -81,15 +88,17 @@ def new_manifest(
         "semrsm": __version__,
         "matcher": repr(matcher),
         "matcher_name": matcher.name,
-        "matcher_label": label_of(matcher),
+        "matcher_label": matcher.label,
         "matcher_options": asdict(matcher) if is_dataclass(matcher) else None,
-        "bounds": getattr(matcher, "bounds", "optimal"),
+        "is_matched": matcher.solves,
+        "bounds": matcher.bounds,
         "dtype": dtype,
         "device": device,
         "channels": rows.channels,
         "is_symmetric": columns is None,
         "tile": tile,
-        "grid": None,
+        "grid": rows.grid,
+        "column_grid": other.grid,
         "row_ids": list(sides[0].ids),
         "column_ids": None if columns is None else list(sides[1].ids),
         "sources": sources,

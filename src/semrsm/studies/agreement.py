@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.arrays import to_numpy
+from .._internal.checks import Progress
 from .._internal.provenance import versions
 from .._internal.statistics import (
     check_bootstrap,
@@ -24,22 +25,24 @@ from .._internal.statistics import (
 )
 from ..errors import InputError
 from ..features import Features
-from ..kernels import Kernel
-from ..matching.matchers import Matcher
-from ..matrices.comparison import correlation
+from ..kernels import KERNELS, Kernel, resolve_kernels
+from ..matching.base import Matcher
+from ..matching.registry import BASELINE, resolve_matchers
+from ..matrices.correlations import correlation
 from ..matrices.gram import Gram
 from .choices import (
-    KERNEL_NAMES,
+    BOOTSTRAP,
+    MATCHER_CHOICE,
     MATCHER_NAMES,
-    Progress,
     chosen_features,
-    chosen_kernels,
-    chosen_matchers,
     compute_grams,
+    kernel_choice,
+    measured_layers,
     model_of,
     vectors_of,
 )
 from .result import StudyResult
+from .study import Inputs, Options, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +71,7 @@ def class_agreement(
     features: Features,
     *,
     layers: str | Sequence[str] | None = None,
-    kernels: Sequence[str | Kernel] = KERNEL_NAMES,
+    kernels: Sequence[str | Kernel] = tuple(KERNELS),
     matchers: Sequence[str | Matcher] = MATCHER_NAMES,
     confidence: float = 0.95,
     resamples: int = 1000,
@@ -130,7 +133,7 @@ def class_agreement(
     >>> [row["matcher"] for row in study.table]
     ['none', 'optimal']
     """
-    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     check_bootstrap(confidence, resamples, seed)
     features = chosen_features(features, layers, fewest=4)
     if features.logits is None:
@@ -142,7 +145,14 @@ def class_agreement(
         raise InputError(
             f"features: expected images of different classes; all divergences are {reference[0]:g}"
         )
-    grams = compute_grams(features, by_matcher, workers=workers, memory=memory, progress=progress)
+    grams = compute_grams(
+        measured_layers(features),
+        features.ids,
+        by_matcher,
+        workers=workers,
+        memory=memory,
+        progress=progress,
+    )
 
     counts = resampled_counts(len(divergences), resamples, seed)
     rows: list[dict[str, Any]] = []
@@ -185,10 +195,10 @@ def class_agreement(
                 row |= {method: value, f"{method}_low": low, f"{method}_high": high}
             for method in METHODS:
                 difference: tuple[float | None, ...] = (None, None, None)
-                if matcher != "none" and "none" in by_matcher:
+                if matcher != BASELINE and BASELINE in by_matcher:
                     difference = _with_interval(
-                        values[method][kernel, matcher] - values[method][kernel, "none"],
-                        drawn[method][kernel, matcher] - drawn[method][kernel, "none"],
+                        values[method][kernel, matcher] - values[method][kernel, BASELINE],
+                        drawn[method][kernel, matcher] - drawn[method][kernel, BASELINE],
                         confidence,
                     )
                 for suffix, number in zip(("", "_low", "_high"), difference, strict=True):
@@ -326,3 +336,63 @@ def _draw_correlations(rows: Sequence[Mapping[str, Any]]) -> Figure:
             panel = panels.setdefault(f"{row['layer']}, {method.capitalize()}", {})
             panel[row["kernel"], row["matcher"]] = value
     return plot_intervals(panels, xlabel="correlation with JSD (further left is better)")
+
+
+def _look(inputs: Inputs, _: Options) -> None:
+    for path, features in zip(inputs.files, inputs.features, strict=True):
+        if features.logits is None:
+            raise InputError(
+                f"--features: expected files with class scores; {str(path)!r} has none"
+            )
+
+
+def _run(inputs: Inputs, options: Options) -> StudyResult:
+    return inputs.each(
+        lambda features, progress: class_agreement(features, progress=progress, **options)
+    )
+
+
+STUDY = Study(
+    name="class-agreement",
+    help="correlate similarity with the divergence of the predicted classes",
+    examples="  semrsm study class-agreement imagenet/ --dataset imagenet --limit 200 --out "
+    "agreement/\n"
+    "  semrsm study class-agreement photos/ --model efficientnet-lite0 efficientnet-lite1 "
+    "--layers _blocks.15 --out agreement/",
+    title="Similarity and predicted classes",
+    question="Are images that a network finds similar also those that it classifies alike? For "
+    "every pair of images the similarity at a layer meets the Jensen–Shannon divergence of the "
+    "predicted class probabilities. The more negative their correlation, the better they "
+    "agree. Differences are to the spatio-semantic RSM with the same kernel; an interval that "
+    "does not contain 0 speaks for a difference that does not hang on the images taken.",
+    columns={
+        "model": "Model",
+        "layer": "Layer",
+        "vectors": "Vectors",
+        "kernel": "Kernel",
+        "matcher": "RSM",
+        "pearson": "Pearson",
+        "pearson_low": "low",
+        "pearson_high": "high",
+        "pearson_difference": "Difference",
+        "pearson_difference_low": "low",
+        "pearson_difference_high": "high",
+        "spearman": "Spearman",
+        "spearman_difference": "Difference",
+    },
+    figures={
+        "scatter": (
+            "Similarity against divergence",
+            "Every point is a pair of images; the darker, the more pairs.",
+        ),
+        "correlations": (
+            "Correlations",
+            "Correlation of similarity with divergence, with intervals from a bootstrap over "
+            "images. Further left is better.",
+        ),
+    },
+    run=_run,
+    groups=(kernel_choice(*KERNELS), MATCHER_CHOICE, BOOTSTRAP),
+    look=_look,
+    fewest=lambda _: 4,
+)

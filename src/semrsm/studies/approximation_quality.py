@@ -14,16 +14,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .._internal.checks import Progress, whole_number
 from .._internal.provenance import versions
 from ..api import gram
 from ..errors import InputError, did_you_mean
 from ..features import Features
-from ..matching.matchers import BatchOptimal, Greedy, Matcher, NoMatch, Optimal, TopKGreedy
+from ..matching.base import Matcher
+from ..matching.greedy import Greedy, TopKGreedy
+from ..matching.none import NoMatch
+from ..matching.optimal import Optimal
+from ..matching.registry import resolve_matchers
+from ..matching.windows import BatchOptimal
 from ..matrices.gram import Gram
-from ..tokens import Tokens
-from .choices import Progress, chosen_features, chosen_matchers, model_of, vectors_of, whole_number
+from .approximation_sources import Source, smooth_fields, taken
+from .choices import chosen_features, model_of, vectors_of
 from .peers import PEERS, installed, time_peer
-from .result import StudyResult
+from .result import StudyResult, joined
+from .study import Inputs, Option, Options, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -154,12 +161,12 @@ def approximation(
     >>> [(row["vectors"], row["matcher"]) for row in study.table]
     [(16, 'greedy'), (16, 'optimal')]
     """
-    by_matcher = chosen_matchers(matchers)
+    by_matcher = resolve_matchers(matchers)
     exact = next((n for n, m in by_matcher.items() if isinstance(m, Optimal)), None)
     if exact is None:
         exact = "optimal"
         by_matcher[exact] = Optimal()
-    wanted = _checked_peers(peers)
+    wanted = checked_peers(peers)
     count = whole_number(images, "images", 2)
     rounds, pairs = whole_number(rounds, "rounds"), whole_number(peer_pairs, "peer_pairs")
     channels = whole_number(channels, "channels")
@@ -168,11 +175,11 @@ def approximation(
         raise InputError(f"limit: expected seconds > 0; got {limit!r}")
     fields = {
         side: max(pairs + 1, min(count, _FIELD_VECTORS // side**2))
-        for side in dict.fromkeys(_side(size) for size in sizes)
+        for side in dict.fromkeys(side_of(size) for size in sizes)
     }
     if features is None and not fields:
         raise InputError("features: expected some, or sizes of fields; got neither")
-    sources: list[_Source] = []
+    sources: list[Source] = []
     chosen: list[int] = []
     if features is not None:
         features = chosen_features(features, layers, fewest=2)
@@ -180,13 +187,13 @@ def approximation(
         chosen = [i * available // count for i in range(count)] if available > count else []
         chosen = chosen or list(range(available))
         sources = [
-            _Source(model_of(features), layer, vectors_of(array), partial(_taken, array, chosen))
+            Source(model_of(features), layer, vectors_of(array), partial(taken, array, chosen))
             for layer, array in features.items()
         ]
     elif layers is not None:
         raise InputError("layers: expected None, since there are no features")
     sources += [
-        _Source(SMOOTH, f"S={side**2}", side**2, partial(_fields, n, side, channels, seed))
+        Source(SMOOTH, f"S={side**2}", side**2, partial(smooth_fields, n, side, channels, seed))
         for side, n in fields.items()
     ]
     versions_of_peers = {name: installed(name) for name in wanted}
@@ -275,67 +282,6 @@ def approximation(
     )
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Images of one S: a layer of the features, or fields."""
-
-    model: str
-    layer: str
-    vectors: int
-    read: Callable[[], NDArray[Any]]
-
-    def row(
-        self,
-        tokens: NDArray[Any],
-        solver: str,
-        matcher: str,
-        quality: NDArray[np.float64],
-        undefined: int,
-        seconds: float,
-    ) -> dict[str, Any]:
-        some = quality if len(quality) else np.array([np.nan])
-        return {
-            "model": self.model,
-            "layer": self.layer,
-            "vectors": self.vectors,
-            "channels": tokens.shape[2],
-            "solver": solver,
-            "matcher": matcher,
-            "pairs": len(quality),
-            "undefined": undefined,
-            "quality_median": float(np.median(some)),
-            "quality_5_percent": float(np.quantile(some, 0.05)),
-            "quality_mean": float(some.mean()),
-            "quality_min": float(some.min()),
-            "milliseconds": seconds * 1e3,
-        }
-
-
-def _taken(array: NDArray[Any], chosen: Sequence[int]) -> NDArray[Any]:
-    """Return some images as (N, S, C), contiguous, in the dtype that is computed in."""
-    tokens = Tokens(np.stack([array[i] for i in chosen]), "features")
-    block = tokens.block(0, tokens.count)
-    return block.vectors.reshape(tokens.count, -1, tokens.channels)
-
-
-def _fields(count: int, side: int, channels: int, seed: int) -> NDArray[np.float32]:
-    """Return random fields that vary smoothly over a grid, shape (N, side², C)."""
-    rng = np.random.default_rng([seed, side])
-    coarse = max(2, -(-side // 4))
-    fields = rng.normal(size=(count, coarse, coarse, channels))
-    at = np.linspace(0, coarse - 1, side)
-    low = np.minimum(at.astype(np.int64), coarse - 2)
-    part = at - low
-    for axis in (1, 2):
-        shape = [1, 1, 1, 1]
-        shape[axis] = side
-        share = part.reshape(shape)
-        before, after = (np.take(fields, low + one, axis=axis) for one in (0, 1))
-        fields = before * (1 - share) + after * share
-    fields += 0.1 * rng.normal(size=fields.shape)
-    return fields.reshape(count, side * side, channels).astype(np.float32)
-
-
 def _timed_gram(
     tokens: NDArray[Any], matcher: Matcher, rounds: int, limit: float, memory: int | str | None
 ) -> tuple[Gram, float]:
@@ -351,7 +297,7 @@ def _timed_gram(
         best = min(best, seconds)
     count = len(tokens)
     # Matchers that may not match an image with itself by the identity solve that pair too.
-    own = 0 if matcher.identity_on_self else count
+    own = count if matcher.solves_self else 0
     return found, best / (count * (count - 1) // 2 + own)
 
 
@@ -363,7 +309,8 @@ def _quality(
     return values[defined] / optimum[defined], int(np.count_nonzero(~defined))
 
 
-def _checked_peers(names: Sequence[str]) -> list[str]:
+def checked_peers(names: Sequence[str]) -> list[str]:
+    """Return the names of peers, each once, or refuse an unknown one."""
     chosen = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     for name in chosen:
         if name not in PEERS:
@@ -374,7 +321,8 @@ def _checked_peers(names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _side(size: Any) -> int:
+def side_of(size: Any) -> int:
+    """Return the side of a grid of so many concept vectors, or refuse what is not a square."""
     side = int(np.sqrt(whole_number(size, "sizes", 4)))
     if side * side != size:
         raise InputError(f"sizes: expected squares, such as 49 or 4096; got {size!r}")
@@ -392,3 +340,76 @@ def _draw_runtime(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     ax = plot_runtime(rows)
     return cast("Figure", ax.figure)
+
+
+def _check(options: Options) -> None:
+    whole_number(options["rounds"], "--rounds")
+    for size in options["sizes"]:
+        side_of(size)
+    if options["peers"] is not None:
+        checked_peers(options["peers"])
+
+
+def _run(inputs: Inputs, options: Options) -> StudyResult:
+    # Everything is measured on one thread.
+    given = {name: options[name] for name in ("sizes", "rounds", "memory")}
+    if options["peers"] is not None:
+        given["peers"] = checked_peers(options["peers"])
+    results: list[StudyResult] = []
+    for features in inputs.features or (None,):
+        with inputs.watch("Measuring", "measurements") as progress:
+            results.append(approximation(features, progress=progress, **given))
+        given["sizes"] = []  # fields do not depend on the network: they are measured once
+    return joined(results)
+
+
+STUDY = Study(
+    name="approximation",
+    help="measure what approximate matchings reach and cost, beside exact solvers",
+    examples="  semrsm study approximation photos/ --layers _blocks.4 _blocks.10 --out "
+    "approximation/\n"
+    "  semrsm study approximation --sizes 49 196 784 --out approximation/",
+    title="What approximate matchings reach, and what they cost",
+    question="Quality is the matched similarity divided by the optimal one of the same pair; cost "
+    "is the time of one pair on one thread, from features to value.",
+    columns={
+        "model": "Model",
+        "layer": "Layer",
+        "vectors": "Vectors",
+        "solver": "Solver",
+        "matcher": "Matcher",
+        "quality_median": "Quality, median",
+        "quality_5_percent": "5 %",
+        "milliseconds": "Milliseconds",
+    },
+    figures={
+        "quality": (
+            "Quality",
+            "Median over pairs, with the range down to the value that 5 % stay below.",
+        ),
+        "runtime": ("Runtime", "Milliseconds a pair by the number of concept vectors."),
+    },
+    run=_run,
+    options=(
+        Option(
+            "--sizes",
+            "numbers of concept vectors of smooth random fields, squares (default: "
+            f"{' '.join(map(str, SIZES))})",
+            int,
+            list(SIZES),
+            nargs="*",
+            metavar="S",
+        ),
+        Option(
+            "--peers",
+            "solvers of other packages, some of scipy, lapjv, lapx, ortools (default: those that "
+            "are installed)",
+            nargs="*",
+            metavar="SOLVER",
+        ),
+        Option("--rounds", "of each measurement (default: %(default)s)", int, 3),
+    ),
+    check=_check,
+    alone="random fields are of no network",
+    source_help="; with --features, or for random fields only, it may be left out",
+)

@@ -15,36 +15,33 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .._internal.checks import Progress
 from .._internal.provenance import versions
 from ..errors import InputError
 from ..features import Features
-from ..kernels import Kernel
-from ..matching.matchers import Matcher
-from ..matrices.comparison import (
-    DEBIASED_IMAGES,
-    JACKKNIFE_IMAGES,
-    CentredKernel,
-    check_interval,
-    kernel_matrix,
-)
+from ..kernels import Kernel, resolve_kernels
+from ..matching.base import Matcher
+from ..matching.registry import BASELINE, resolve_matchers
+from ..matrices.cka import DEBIASED_IMAGES, JACKKNIFE_IMAGES, CentredKernel
+from ..matrices.comparison import check_interval, kernel_matrix
 from ..matrices.gram import Gram
 from .choices import (
+    MATCHER_CHOICE,
     MATCHER_NAMES,
-    Progress,
-    _shifted,
     chosen_features,
-    chosen_kernels,
-    chosen_matchers,
     compute_grams,
+    kernel_choice,
+    measured_layers,
     model_of,
+    shifted,
     vectors_of,
 )
 from .result import StudyResult
+from .study import Inputs, Option, Options, Row, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 Place = tuple[str, str]
 
 #: The two estimates of every row, and whether HSIC is debiased.
@@ -134,7 +131,7 @@ def layers(
     >>> [(row["layer_a"], row["cka"] < 1) for row in study.diagonal]
     [('map', True), ('pooled', False)]
     """
-    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     fewest = DEBIASED_IMAGES
     if interval is not None:
         check_interval(interval)
@@ -154,11 +151,12 @@ def layers(
         done = pairs * sum(len(found) for found in grams)
         grams.append(
             compute_grams(
-                side,
+                measured_layers(side),
+                side.ids,
                 by_matcher,
                 workers=workers,
                 memory=memory,
-                progress=None if progress is None else _shifted(progress, done, total),
+                progress=None if progress is None else shifted(progress, done, total),
             )
         )
 
@@ -168,11 +166,11 @@ def layers(
         seen = [_Side(side, found, kernel, name) for side, found in zip(sides, grams, strict=True)]
         rows += _table(seen[0], seen[-1], interval)
         diagonal += [
-            _row(side, (layer, "none"), side, (layer, matcher), interval)
+            _row(side, (layer, BASELINE), side, (layer, matcher), interval)
             for side in seen
             for layer in side.features
             for matcher in by_matcher
-            if matcher != "none" and "none" in by_matcher
+            if matcher != BASELINE and BASELINE in by_matcher
         ]
     shown = "cosine" if "cosine" in by_kernel else next(iter(by_kernel))
     figures = {"heatmaps": partial(_draw_heatmaps, rows, shown)}
@@ -319,3 +317,79 @@ def _draw_diagonal(rows: Sequence[Row], kernel: str) -> Figure:
     from ..plot.layers import plot_extents
 
     return cast("Figure", plot_extents(rows, kernel=kernel).figure)
+
+
+def _check(options: Options) -> None:
+    if options["interval"] is not None:
+        check_interval(options["interval"])
+
+
+def _fewest(options: Options) -> int:
+    return DEBIASED_IMAGES if options["interval"] is None else JACKKNIFE_IMAGES
+
+
+def _run(inputs: Inputs, options: Options) -> StudyResult:
+    with inputs.watch("Matching", "pairs") as progress:
+        return layers(*inputs.features, progress=progress, **options)
+
+
+def _rows(result: StudyResult) -> Sequence[Row]:
+    """Return the rows of the two RSMs of one layer, or, of two networks, of one kind of RSM."""
+    if result.protocol.get("other") is None:
+        found = [
+            row
+            for row in result.table
+            if (row["model_a"], row["layer_a"]) == (row["model_b"], row["layer_b"])
+            and row["matcher_a"] == BASELINE != row["matcher_b"]
+        ]
+    else:
+        found = [row for row in result.table if row["matcher_a"] == row["matcher_b"]]
+    return found or result.table
+
+
+STUDY = Study(
+    name="layers",
+    help="compare the RSMs of all layers of one network or two by CKA",
+    examples="  semrsm study layers photos/ --out layers/\n"
+    "  semrsm study layers photos/ --model resnet18 resnet50 --out layers/",
+    title="RSMs of all layers compared",
+    question="Centred kernel alignment (CKA) of the RSMs of all layers, spatio-semantic and "
+    "semantic. Where the two kinds of RSM of one layer differ, space decided what the usual RSM "
+    "saw.",
+    columns={
+        "model_a": "Model",
+        "layer_a": "Layer",
+        "matcher_a": "RSM",
+        "model_b": "Model",
+        "layer_b": "Layer",
+        "matcher_b": "RSM",
+        "kernel": "Kernel",
+        "cka": "CKA",
+        "debiased_cka": "debiased",
+    },
+    figures={
+        "heatmaps": (
+            "CKA of all layers",
+            "One colour scale; biased and debiased estimates are both in table.csv.",
+        ),
+        "diagonal": (
+            "The two RSMs of one layer against its spatial extent",
+            "CKA of the semantic and the spatio-semantic RSM of the same layer.",
+        ),
+    },
+    run=_run,
+    groups=(kernel_choice("cosine"), MATCHER_CHOICE),
+    options=(
+        Option(
+            "--interval",
+            "also intervals over images of this confidence, such as 0.95",
+            float,
+            metavar="CONFIDENCE",
+        ),
+    ),
+    check=_check,
+    fewest=_fewest,
+    several_help="; two are compared with each other",
+    most_networks=2,
+    rows=_rows,
+)

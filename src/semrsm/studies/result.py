@@ -76,9 +76,35 @@ class StudyResult:
                 extra(folder)
         return Path(out)
 
+    @property
+    def parts(self) -> tuple[StudyResult, ...]:
+        """The results of each network: this one, or those that were joined."""
+        return (self,)
+
     def with_facts(self: Result, **facts: Any) -> Result:
         """Return the same result with more facts in its protocol, such as the command."""
         return replace(self, protocol={**self.protocol, **facts})
+
+
+@dataclass(frozen=True)
+class JoinedResult(StudyResult):
+    """The results of one study on several networks.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Different names of the networks.
+    results : tuple of StudyResult
+        Of each network.
+    """
+
+    models: tuple[str, ...]
+    results: tuple[StudyResult, ...] = field(repr=False)
+
+    @property
+    def parts(self) -> tuple[StudyResult, ...]:
+        """The results of each network."""
+        return self.results
 
 
 def joined(results: Sequence[StudyResult]) -> StudyResult:
@@ -111,7 +137,7 @@ def joined(results: Sequence[StudyResult]) -> StudyResult:
     if len(set(models)) < len(models):  # the same network with other layers or sizes
         models = [f"{model}-{n}" for n, model in enumerate(models, start=1)]
     suffixes = file_names(models)
-    return StudyResult(
+    return JoinedResult(
         name=results[0].name,
         table=tuple(row for result in results for row in result.table),
         figures={
@@ -125,4 +151,6 @@ def joined(results: Sequence[StudyResult]) -> StudyResult:
                 model: dict(result.protocol) for model, result in zip(models, results, strict=True)
             },
         },
+        models=tuple(models),
+        results=tuple(results),
     )

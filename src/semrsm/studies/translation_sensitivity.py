@@ -15,18 +15,29 @@ import numpy as np
 
 from .._internal.provenance import versions
 from .._internal.statistics import auc, separation
-from ..api import gram
 from ..datasets.crops import ShiftedCrops
 from ..errors import InputError
 from ..features import Features, extract, load_model
+from ..features.layers import middle_layer
 from ..features.preprocess import Preprocess
 from ..features.record import concept_vectors
-from ..kernels import Kernel
-from ..matching.matchers import Match, Matcher, match
+from ..kernels import Kernel, resolve_kernels
+from ..matching.base import Matcher
+from ..matching.pair import Match, match
+from ..matching.registry import resolve_matchers
 from ..matrices.gram import Gram
 from ..matrices.rsm import RSM
-from .choices import chosen_kernels, chosen_matchers, vectors_of
-from .result import StudyResult
+from . import translation_page
+from .choices import (
+    MATCHER_CHOICE,
+    MATCHER_NAMES,
+    compute_grams,
+    kernel_choice,
+    measured_layers,
+    vectors_of,
+)
+from .result import StudyResult, joined
+from .study import Explored, Inputs, Option, Options, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +45,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHIFTS = (0.0, 0.125, 0.25, 0.5)
-MATCHERS = ("none", "optimal")
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def translation(
     layers: str | Sequence[str] | None = None,
     shifts: Sequence[float] = SHIFTS,
     kernels: Sequence[str | Kernel] = ("cosine", "rbf"),
-    matchers: Sequence[str | Matcher] = MATCHERS,
+    matchers: Sequence[str | Matcher] = MATCHER_NAMES,
     batch_size: int = 16,
     device: str | None = None,
     workers: int | None = None,
@@ -106,7 +116,7 @@ def translation(
     """
     if len(photos) < 2:
         raise InputError(f"photos: expected at least two photographs; got {len(photos)}")
-    by_kernel, by_matcher = chosen_kernels(kernels), chosen_matchers(matchers)
+    by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     if 0.0 not in shifts:
         raise InputError(f"shifts: expected 0, the crop others are compared with; got {shifts}")
     loaded = load_model(model) if isinstance(model, str) else model
@@ -129,13 +139,14 @@ def translation(
         preprocess=preprocess,
         progress=progress,
     )
-    grams = {
-        (layer, matcher): gram(
-            features[layer], matcher=chosen, ids=features.ids, workers=workers, memory=memory
-        )
-        for layer in features
-        for matcher, chosen in by_matcher.items()
-    }
+    grams = compute_grams(
+        measured_layers(features),
+        features.ids,
+        by_matcher,
+        workers=workers,
+        memory=memory,
+        progress=None,  # that of the extraction
+    )
     groups, offsets = np.array(crops.groups), np.array(crops.crop_shifts)
     rows: list[dict[str, Any]] = []
     for (layer, matcher), found in grams.items():
@@ -160,7 +171,8 @@ def translation(
                 )
     shown = next(iter(by_kernel.values()))
     rsms = {key: found.rsm(shown) for key, found in grams.items()}
-    layer = _middle_layer(features)
+    sizes = {layer: vectors_of(features[layer]) for layer in features}
+    layer = middle_layer(sizes) or next(iter(sizes))
     figures = {
         "rsms": partial(_draw_rsms, rsms, list(features), list(by_matcher), crops),
         "distributions": partial(
@@ -218,12 +230,6 @@ def pairs_by_shift(
     if shift is not None:
         chosen = same & np.isclose(np.abs(shifts[left] - shifts[right]), shift)
     return values[left[chosen], right[chosen]], values[left[~same], right[~same]]
-
-
-def _middle_layer(features: Features) -> str:
-    """Choose the layer for the match overlay: patches that are small, and not too many to see."""
-    sizes = {layer: vectors_of(features[layer]) for layer in features}
-    return min(sizes, key=lambda layer: abs(np.log(sizes[layer] / 196)))
 
 
 def _draw_rsms(
@@ -285,3 +291,79 @@ def example_match(
     right = list(crops.crop_shifts).index(shifts[-2] if len(shifts) > 2 else shifts[-1])
     a, b = (concept_vectors(features[layer][i]) for i in (left, right))
     return match(a, b), left, right, features.grids.get(layer, (1, len(a)))
+
+
+def _check(options: Options) -> None:
+    if 0.0 not in options["shifts"]:
+        raise InputError("--shifts: expected 0, the crop others are compared with, among them")
+
+
+def _run(inputs: Inputs, options: Options) -> StudyResult:
+    photos = [(name, inputs.data[i]) for i, name in enumerate(inputs.data.ids)]
+    ShiftedCrops(photos, options["shifts"], size=1)  # says whether the shifts fit; nothing is cut
+    results = []
+    for network in inputs.networks:
+        with inputs.watch("Extracting", "images") as progress:
+            results.append(
+                translation(photos, network(), progress=progress, **inputs.extraction, **options)
+            )
+    return joined(results)
+
+
+def _explored(result: StudyResult) -> Explored | None:
+    found = {}
+    for n, part in enumerate(result.parts, start=1):
+        if not isinstance(part, TranslationResult):  # read from a folder: the table alone
+            return None
+        name = str(part.protocol["features"].get("model", "a network"))
+        found[name if name not in found else f"{name} ({n})"] = part
+    return translation_page.explored(found)
+
+
+STUDY = Study(
+    name="translation",
+    help="compare how RSMs see the same photographs moved",
+    examples="  semrsm study translation photos/ --out translation/\n"
+    "  semrsm study translation photos/ --model resnet18 --limit 30 --out translation/",
+    title="The same photographs, moved",
+    question="Is a photograph that has moved more similar to itself than to other photographs? AUC "
+    "is the probability that it is; a half is chance.",
+    columns={
+        "model": "Model",
+        "layer": "Layer",
+        "vectors": "Vectors",
+        "kernel": "Kernel",
+        "matcher": "RSM",
+        "shift": "Shift",
+        "same_median": "Same, median",
+        "different_median": "Different, median",
+        "auc": "AUC",
+        "separation": "Separation",
+    },
+    figures={
+        "rsms": ("RSMs", "Crops of one photograph are neighbours, framed by white lines."),
+        "distributions": (
+            "Distributions",
+            "Similarity of the same photograph moved, and of different photographs.",
+        ),
+        "match": ("What matched what", "Patches that were matched share a colour."),
+    },
+    run=_run,
+    groups=(kernel_choice("cosine", "rbf"), MATCHER_CHOICE),
+    options=(
+        Option(
+            "--shifts",
+            "of the crops, in units of their side, 0 among them (default: 0 0.125 0.25 0.5)",
+            float,
+            list(SHIFTS),
+            nargs="+",
+        ),
+    ),
+    check=_check,
+    takes_features=False,
+    needs_images=True,
+    # Each photograph becomes several crops, and all of them are in memory at once.
+    limit=16,
+    shown={"kernel": "cosine"},
+    explored=_explored,
+)

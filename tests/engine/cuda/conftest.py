@@ -1,4 +1,4 @@
-"""The kernel on a processor: Triton's interpreter, for which the environment must say so first."""
+"""The kernel on a CPU: Triton's interpreter, for which the environment must say so first."""
 
 import os
 import sys

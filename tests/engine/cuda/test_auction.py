@@ -1,4 +1,4 @@
-"""The kernel of the GPU, interpreted, against the solver of the processor."""
+"""The kernel of the GPU, interpreted, against the solver of the CPU."""
 
 import itertools
 from fractions import Fraction
@@ -131,7 +131,7 @@ def test_scales(auction, scale):
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")  # of the interpreter
 @pytest.mark.parametrize("scale", [1e-40, 3e38])
-def test_what_float32_cannot_hold_is_left_open_at_once(auction, scale):
+def test_what_float32_cannot_hold_is_uncertified_at_once(auction, scale):
     entries = np.random.default_rng(0).uniform(-1, 1, size=(8, 8)) * scale
     status, rounds = solve(auction, [entries.astype(np.float32)])[2:]
     assert (status[0], rounds[0]) == (OPEN, 0)
@@ -150,8 +150,8 @@ def test_rounds_are_capped(auction):
     assert (status[0], rounds[0]) == (OPEN, 2)
 
 
-def test_a_value_that_cancels_is_left_open(auction):
-    """The gap of float32 is wide beside a value of nearly nothing: the processor does better."""
+def test_a_value_that_cancels_is_uncertified(auction):
+    """The gap of float32 is wide beside a value of nearly nothing: the CPU does better."""
     rng = np.random.default_rng(3)
     matrix = rng.normal(size=(10, 10)).astype(np.float32)
     rows, columns = linear_sum_assignment(matrix, maximize=True)

@@ -1,9 +1,9 @@
-"""What feeds the kernel: the same results as the engine of the processor, and its refusals."""
+"""What feeds the kernel: the same results as the engine of the CPU, and its refusals."""
 
 import contextlib
-import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +11,33 @@ import pytest
 
 import semrsm
 from semrsm.cli import main
-from semrsm.engine import threads as processor
 from semrsm.engine.plan import make_plan
+from semrsm.engine.threads import THREADS
 from semrsm.errors import InputError, MissingDependencyError
 from semrsm.matching.assignment import relative_gap
-from semrsm.matching.matchers import NoMatch, Optimal
-from semrsm.tokens import Tokens
+from semrsm.matching.none import NoMatch
+from semrsm.matching.optimal import Optimal
+from semrsm.tokens import measure
 
-GRAM = importlib.import_module("semrsm.api")  # the function of the same name hides it
+
+@pytest.fixture
+def found_gpu(monkeypatch):
+    """A "GPU" that is this CPU, wherever one is asked for."""
+    import torch
+
+    gpu = torch.device("cpu")
+    monkeypatch.setattr("semrsm.engine.device.check_device", lambda name: gpu if name else None)
 
 
 def matched(x, y=None, matcher=None, *, panel=None, **options):
-    """Match on an "accelerator" that is this processor, with Triton interpreted."""
+    """Match on an "accelerator" that is this CPU, with Triton interpreted."""
     import torch
 
     from semrsm.engine.cuda import engine
 
     matcher = matcher or Optimal()
-    rows = Tokens(x, "x")
-    columns = None if y is None else Tokens(y, "y")
+    rows = measure(x, "x")
+    columns = None if y is None else measure(y, "y")
     plan = make_plan(rows, columns, matcher, workers=2, memory=1 << 30, results=2)
     if panel is not None:
         plan = type(plan)(panel, panel, panel, plan.workers, plan.pairs, plan.peak_bytes)
@@ -79,28 +87,28 @@ def test_without_matching(auction):
     np.testing.assert_allclose(bounds, exact.upper_bound, rtol=1e-12)
 
 
-def test_what_the_kernel_leaves_open_is_solved_by_the_processor(auction, monkeypatch):
+def test_pairs_that_the_kernel_cannot_certify_are_solved_by_the_cpu(auction, monkeypatch):
     x = images(5)
     solve = auction.solve
     monkeypatch.setattr(auction, "solve", lambda *a, **o: solve(*a, **{**o, "most_rounds": 1}))
     values, bounds, stats = matched(x, panel=2)
-    assert stats.left_open == stats.pairs == 10
+    assert stats.uncertified == stats.pairs == 10
     exact = semrsm.gram(x)
     np.testing.assert_allclose(values, np.triu(exact.values, 1), rtol=1e-6)
     assert (bounds >= values).all()
 
 
-def test_panels_that_do_not_fit_the_card_are_cut(auction, monkeypatch):
+def test_panels_that_do_not_fit_the_gpu_are_cut(auction, monkeypatch):
     from semrsm.engine.cuda import engine
 
     x = images(5)
-    init = engine._Card.__init__
+    init = engine._Gpu.__init__
 
     def small(self, *arguments):
         init(self, *arguments)
         self.panel_bytes = 2 * x[0].nbytes
 
-    monkeypatch.setattr(engine._Card, "__init__", small)
+    monkeypatch.setattr(engine._Gpu, "__init__", small)
     found = matched(x)
     check(found, np.triu(semrsm.gram(x).values, 1))
     assert found[2].pairs == 10
@@ -134,8 +142,8 @@ assert before in (settings.fp32_precision, "none")
 
 
 @pytest.mark.parametrize("matcher", [Optimal(), NoMatch()], ids=["optimal", "none"])
-def test_copies_and_events_of_a_card(auction, matcher, monkeypatch):
-    """The path that only a card takes, with the memory of this machine for the card's."""
+def test_copies_and_events_of_a_gpu(auction, matcher, monkeypatch):
+    """The path that only a gpu takes, with the memory of this machine for the GPU's."""
     import torch
 
     from semrsm.engine.cuda import engine
@@ -162,11 +170,11 @@ def test_copies_and_events_of_a_card(auction, matcher, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(engine, "STAGED", 100)  # every copy in many pieces
     x = images(5)
-    tokens = Tokens(x, "x")
+    tokens = measure(x, "x")
     plan = make_plan(tokens, None, matcher, workers=2, memory=1 << 30, results=2)
     values, bounds = np.zeros((5, 5)), np.zeros((5, 5))
-    card = torch.device("cuda")
-    engine.run(tokens, None, matcher, plan, values, bounds, None, card, tile_bytes=1 << 12)
+    gpu = torch.device("cuda")
+    engine.run(tokens, None, matcher, plan, values, bounds, None, gpu, tile_bytes=1 << 12)
     exact = np.triu(semrsm.gram(x, matcher=matcher).values, 1)
     np.testing.assert_allclose(values, exact, rtol=2e-5)
     assert (bounds >= values).all()
@@ -190,14 +198,10 @@ def test_real_features(auction, monkeypatch):
 def test_overflow_is_named(auction):
     from semrsm.matching.assignment import NotFiniteError
 
-    class Unscaled(Tokens):
-        """Images whose products overflow, which Tokens would have scaled."""
-
     x = images(3)
     x[1:] = 1e30
-    tokens = Tokens(x, "x")
-    tokens.exponents[:] = 0
-    tokens._scaled = True
+    tokens = measure(x, "x")
+    tokens = replace(tokens, exponents=np.zeros(3, dtype=np.int64), is_scaled=True)
     plan = make_plan(tokens, None, Optimal(), workers=1, memory=1 << 30, results=2)
     import torch
 
@@ -208,11 +212,8 @@ def test_overflow_is_named(auction):
         engine.run(tokens, None, Optimal(), plan, zeros, zeros.copy(), None, torch.device("cpu"))
 
 
-def test_the_whole_gram_through_the_device(auction, monkeypatch):
+def test_the_whole_gram_through_the_device(auction, found_gpu, monkeypatch):
     """All of gram, mirrored and with its diagonal, where a device is given."""
-    import torch
-
-    monkeypatch.setattr(GRAM, "check_device", lambda _: torch.device("cpu"))
     x = images(4)
     x[2] *= 1e25  # scaled by a power of two on its way
     found = semrsm.gram(x, device="cuda")
@@ -225,13 +226,8 @@ def test_the_whole_gram_through_the_device(auction, monkeypatch):
     assert found.rsm().values.diagonal() == pytest.approx(1)
 
 
-def test_a_run_on_disk_knows_its_device(auction, tmp_path, monkeypatch):
+def test_a_run_on_disk_knows_its_device(auction, found_gpu, tmp_path):
     pytest.importorskip("zarr", reason="runs need zarr")
-    import torch
-
-    card = torch.device("cpu")
-    for place in ("semrsm.runs.computing", "semrsm.runs.executors"):
-        monkeypatch.setattr(f"{place}.check_device", lambda name: card if name else None)
     x = images(4)
     np.save(tmp_path / "x.npy", x)
     features = {"layer": np.load(tmp_path / "x.npy", mmap_mode="r")}
@@ -245,16 +241,29 @@ def test_a_run_on_disk_knows_its_device(auction, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"matcher": "greedy"}, r"^matcher: expected 'none' or 'optimal' on a GPU; got 'greedy'"),
-        ({"x": images(2).astype("f8")}, r"^device: expected features that are computed in float32"),
-        ({"x": images(2, size=4097, channels=1)}, r"^device: expected images of at most 4096"),
+        ({"matcher": "greedy"}, r"'greedy' runs on the CPU and not on 'cuda': there is no kernel"),
+        ({"x": images(2).astype("f8")}, r"'optimal' runs on the CPU .*: features in float64"),
+        (
+            {"x": images(2, size=4097, channels=1)},
+            r"'optimal' runs on the CPU .*: images have 4097",
+        ),
     ],
 )
-def test_what_a_gpu_does_not_compute(options, message, monkeypatch):
-    monkeypatch.setattr(GRAM, "check_device", lambda _: "a card")
-    arguments = {"x": images(2), "device": "cuda", **options}
-    with pytest.raises(InputError, match=message):
-        semrsm.gram(**arguments)
+def test_the_cpu_matches_what_a_gpu_cannot(options, message, tmp_path, found_gpu):
+    """One rule, in memory, on disk and in forecasts: the CPU does it, and one warning says why."""
+    pytest.importorskip("zarr", reason="runs need zarr")
+    arguments = {"x": images(2), **options}
+    found_pairs = 3 if "matcher" in options else 1  # greedy solves the diagonal too
+    with pytest.warns(UserWarning, match=message):
+        found = semrsm.gram(**arguments, device="cuda")
+    assert found.provenance["device"] == "cpu"
+    np.testing.assert_array_equal(found.values, semrsm.gram(**arguments).values)
+    with pytest.warns(UserWarning, match=message):
+        assert semrsm.forecast(**arguments, device="cuda").pairs == found_pairs
+    with pytest.warns(UserWarning, match=message):
+        stored = semrsm.gram(**arguments, device="cuda", out=tmp_path / "run.zarr")
+    assert stored.provenance["device"] == "cpu"
+    np.testing.assert_array_equal(stored.load().values, found.values)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "mps", 3])
@@ -285,7 +294,7 @@ def test_the_command_says_it_too(tmp_path, monkeypatch, capsys):
     assert main(given) == 2
     assert "expected an NVIDIA GPU for 'cuda'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    # What has no kernel runs on the processor.
+    # What has no kernel runs on the CPU.
     assert main([*given, "--matcher", "greedy", "--no-figures"]) == 0
 
 
@@ -296,9 +305,9 @@ def test_without_triton_there_is_one_clear_sentence(monkeypatch):
         semrsm.gram(images(2), device="cuda")
 
 
-def test_the_engine_of_the_processor_is_left_as_it_was():
+def test_the_engine_of_the_cpu_is_left_as_it_was():
     x = images(3)
-    tokens = Tokens(x, "x")
+    tokens = measure(x, "x")
     plan = make_plan(tokens, None, Optimal(), workers=1, memory=1 << 30, results=2)
-    values, _ = processor.matched(tokens, None, Optimal(), plan, None)
+    values, _ = THREADS.matched(tokens, None, Optimal(), plan, None)
     np.testing.assert_array_equal(values, semrsm.gram(x, workers=1).values)

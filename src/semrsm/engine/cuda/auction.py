@@ -43,15 +43,15 @@ BLOCK_ROWS = 4
 #: Columns for each warp of a program: few instructions for each round, and nothing is spilled.
 COLUMNS_PER_WARP, MOST_WARPS = 128, 16
 
-#: ε of the first phase as a share of the range of the entries, and from each phase to the next:
-#: on features of real photographs, where the choice is flat (with first shares of 0.005 to 0.2, 190
-#: to 230 rounds at S = 49).
+#: ε of the first phase as a share of the range of the entries, and the factor from each phase to
+#: the next. On features of real photographs the choice is flat: first shares from 0.005 to 0.2
+#: differ by a fifth in the rounds of bids, whose means are in docs/gpu.md.
 FIRST, FACTOR = tl.constexpr(0.02), tl.constexpr(0.1)
 
 #: ε as a share of the range below which float32 cannot tell bids apart.
 LEAST = tl.constexpr(1e-7)
 
-#: The owner of a column that a row has which is missing to a square matrix.
+#: The owner of a column that belongs to a padding row.
 MISSING = tl.constexpr(-2)
 
 #: Of float64, twice.

@@ -1,8 +1,8 @@
 """Fills tiles of pairs on a GPU: the counterpart of semrsm.engine.threads.run.
 
-Panels of images go to the card one ahead of the work; the affinities of a tile are one product in
-true float32; every matrix of it is solved by the kernel, and what the kernel leaves open goes to
-the exact solver on the processor while the card is at the next tile.
+Panels of images go to the GPU one ahead of the work; the affinities of a tile are one product in
+true float32; the kernel solves every matrix of it. The exact solver of the CPU takes the pairs that
+the kernel cannot certify, while the GPU works on the next tile.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..._internal.checks import Progress
 from ..._internal.workers import Cancellation, cancel_on_interrupt, one_blas_thread
 from ...errors import require
 from ...matching.assignment import NotFiniteError
-from ...matching.matchers import Matcher, Workspace
+from ...matching.base import Matcher, PairTile, Workspace
 from ...tokens import Block, Tokens
 from ..plan import Plan
-from ..threads import Progress, Tile, panels
+from ..tiles import Tile, panels
 from .limits import TOLERANCE
 
 if TYPE_CHECKING:
@@ -31,25 +32,25 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Indices = NDArray[np.int64]
 
-#: Affinities of a tile in bytes, at most: enough matrices to fill any card many times over.
+#: Affinities of a tile in bytes, at most: enough matrices to fill any GPU many times over.
 TILE_BYTES = 1 << 28
 
-#: Bytes that are pinned in the memory of the host for one copy to the card.
+#: Bytes that are pinned in the memory of the host for one copy to the GPU.
 STAGED = 32 << 20
 
-#: The share of the card's free memory that is used.
+#: The share of the free memory of the GPU that is used.
 SHARE = 0.8
 
-#: Tiles that are on the card, or on their way back, and copies on their way to it, at a time.
+#: Tiles that are on the GPU, or on their way back, and copies on their way to it, at a time.
 AHEAD = 2
 
-#: Pairs that a thread of the processor solves at a time.
+#: Pairs that a thread of the CPU solves at a time.
 TOGETHER = 64
 
 
 @dataclass(frozen=True)
-class OnCard:
-    """Images on the card, and where they came from.
+class OnGpu:
+    """Images on the GPU, and where they came from.
 
     Attributes
     ----------
@@ -74,14 +75,14 @@ class Stats:
 
     Attributes
     ----------
-    pairs, left_open : int
-        Pairs that were matched, and those of them that the processor solved.
+    pairs, uncertified : int
+        Pairs that were matched, and those of them that the CPU solved.
     rounds : int
         Rounds of bids, of all matrices together.
     """
 
     pairs: int = 0
-    left_open: int = 0
+    uncertified: int = 0
     rounds: int = 0
 
 
@@ -103,10 +104,10 @@ def run(
     Parameters
     ----------
     x, y, matcher, plan, values, upper_bounds, progress
-        As for :func:`semrsm.engine.threads.run`; the threads of the plan are those of the CPU, which
-        solves the pairs that the GPU cannot certify.
+        As for :func:`semrsm.engine.threads.run`; the threads of the plan are those of the CPU,
+        which solves the pairs that the GPU cannot certify.
     device : torch.device
-        The card. (The processor, under Triton's interpreter.)
+        The GPU. (The CPU, under Triton's interpreter.)
     tile_bytes : int
         Affinities of a tile, at most.
     stats : Stats, optional
@@ -127,7 +128,7 @@ def run(
         ThreadPoolExecutor(plan.workers, thread_name_prefix="semrsm") as pool,
         cancel_on_interrupt() as cancellation,
     ):
-        card = _Card(torch, device, matcher, tile_bytes, counted)
+        gpu = _Gpu(torch, device, matcher, tile_bytes, counted)
         rest = _Rest(pool, plan.workers, cancellation, guard, matcher)
         results = _Results(values, upper_bounds)
         queue: deque[tuple[_Pending, int, int]] = deque()
@@ -135,7 +136,7 @@ def run(
         def collect(most: int) -> None:
             while len(queue) > most:
                 pending, first_row, first_column = queue.popleft()
-                card.collect(pending, results, first_row, first_column, rest)
+                gpu.collect(pending, results, first_row, first_column, rest)
                 if progress is not None:
                     progress(counted.pairs, plan.pairs)
 
@@ -145,11 +146,11 @@ def run(
         ):
             above = None
             if y is None:
-                above = first_column - first_row + (not matcher.identity_on_self)
-            for left in card.parts(rows):
-                for right in [left] if rows is columns and card.fits(rows) else card.parts(columns):
-                    for tile in card.tiles(left, right, above):
-                        queue.append((card.start(tile, left, right), first_row, first_column))
+                above = first_column - first_row + matcher.solves_self
+            for left in gpu.parts(rows):
+                for right in [left] if rows is columns and gpu.fits(rows) else gpu.parts(columns):
+                    for tile in gpu.tiles(left, right, above):
+                        queue.append((gpu.start(tile, left, right), first_row, first_column))
                         collect(AHEAD)
             collect(0)
         rest.collect(0, results)
@@ -159,12 +160,12 @@ def run(
 
 @dataclass
 class _Pending:
-    """A tile that the card is at."""
+    """A tile that the GPU works on."""
 
     left: Indices  # counted in the panels
     right: Indices
-    rows: OnCard
-    columns: OnCard
+    rows: OnGpu
+    columns: OnGpu
     outcome: Any  # tensors on the host, or on their way there
     ready: Any  # an event, or None
 
@@ -175,8 +176,8 @@ class _Results:
     upper_bounds: Array
 
 
-class _Card:
-    """What runs on the card."""
+class _Gpu:
+    """The work of the GPU: copies, products, matching."""
 
     def __init__(
         self, torch: Any, device: Any, matcher: Matcher, tile_bytes: int, stats: Stats
@@ -195,13 +196,13 @@ class _Card:
     def fits(self, block: Block) -> bool:
         return self._bytes(block) <= self.panel_bytes
 
-    def parts(self, block: Block) -> Iterator[OnCard]:
-        """Yield a panel on the card, in as many parts as its memory asks for."""
+    def parts(self, block: Block) -> Iterator[OnGpu]:
+        """Yield a panel on the GPU, in as many parts as its memory asks for."""
         count = max(1, -(-self._bytes(block) // self.panel_bytes))
         step = -(-len(block) // count)
         for first in range(0, len(block), step):
             part = block.part(first, min(first + step, len(block)))
-            yield OnCard(first, part, self._upload(part.vectors), self._upload(part.norms))
+            yield OnGpu(first, part, self._upload(part.vectors), self._upload(part.norms))
 
     def _bytes(self, block: Block) -> int:
         norms = 0 if block.norms is None else block.norms.nbytes
@@ -216,7 +217,7 @@ class _Card:
         there = self.torch.empty(array.shape, dtype=kind, device=self.device)
         rows = max(1, STAGED // max(1, array[:1].nbytes))
         for n, first in enumerate(range(0, len(array), rows)):
-            # From pinned memory the copy is made while the processor goes on.
+            # From pinned memory the copy is made while the CPU goes on.
             part = array[first : first + rows]
             pinned = self.torch.empty(part.shape, dtype=kind, pin_memory=True)
             pinned.numpy()[...] = part
@@ -225,7 +226,7 @@ class _Card:
                 self.torch.cuda.current_stream(self.device).synchronize()
         return there
 
-    def tiles(self, rows: OnCard, columns: OnCard, above: int | None) -> Iterator[Tile]:
+    def tiles(self, rows: OnGpu, columns: OnGpu, above: int | None) -> Iterator[Tile]:
         size, width = int(rows.block.sizes.max()), int(columns.block.sizes.max())
         pairs = max(1, self.tile_bytes // (size * width * 4))
         side = max(1, int(pairs**0.5))
@@ -237,20 +238,20 @@ class _Card:
                 if shift is None or stop - 1 + shift > top:
                     yield Tile(top, bottom, start, stop, shift)
 
-    def start(self, tile: Tile, rows: OnCard, columns: OnCard) -> _Pending:
+    def start(self, tile: Tile, rows: OnGpu, columns: OnGpu) -> _Pending:
         """Begin a tile; nothing is waited for."""
         left, right = tile.pairs()
         own = rows.block.starts[tile.first_row : tile.last_row + 1]
         other = columns.block.starts[tile.first_column : tile.last_column + 1]
         x = rows.vectors[int(own[0]) : int(own[-1])]
         y = columns.vectors[int(other[0]) : int(other[-1])]
-        if self.matcher.name == "none":
+        if not self.matcher.solves:
             outcome = self._unmatched(tile, rows, columns, x, y, left, right)
         else:
             outcome = self._solved(x, y, own - own[0], other - other[0], left, right)
         ready = None
         if self.is_gpu:
-            # Into pinned memory, or the processor would wait here for the card.
+            # Into pinned memory, or the CPU would wait here for the GPU.
             here = [self.torch.empty(o.shape, dtype=o.dtype, pin_memory=True) for o in outcome]
             for to, one in zip(here, outcome, strict=True):
                 to.copy_(one, non_blocking=True)
@@ -287,14 +288,14 @@ class _Card:
     def _unmatched(
         self,
         tile: Tile,
-        rows: OnCard,
-        columns: OnCard,
+        rows: OnGpu,
+        columns: OnGpu,
         x: Any,
         y: Any,
         left: Indices,
         right: Indices,
     ) -> list[Any]:
-        """Location by location, accumulated in float64 as on the processor."""
+        """Location by location, accumulated in float64 as on the CPU."""
         torch = self.torch
         height, width = tile.last_row - tile.first_row, tile.last_column - tile.first_column
         inner = x.reshape(height, -1).double() @ y.reshape(width, -1).double().T
@@ -309,7 +310,7 @@ class _Card:
     def collect(
         self, pending: _Pending, results: _Results, first_row: int, first_column: int, rest: _Rest
     ) -> None:
-        """Take what the card has found, and give the processor what it left open."""
+        """Take the results of a tile, and give the CPU the pairs that are not certified."""
         if pending.ready is not None:
             pending.ready.synchronize()
         values, bounds, status, rounds = (one.numpy() for one in pending.outcome)
@@ -318,19 +319,19 @@ class _Card:
         place = first_row + pending.left, first_column + pending.right
         results.values[place] = values
         results.upper_bounds[place] = bounds
-        still_open = np.flatnonzero(status)
+        uncertified = np.flatnonzero(status)
         self.stats.pairs += len(values)
-        self.stats.left_open += len(still_open)
+        self.stats.uncertified += len(uncertified)
         self.stats.rounds += int(rounds.sum(dtype=np.int64))
-        for first in range(0, len(still_open), TOGETHER):
-            chosen = still_open[first : first + TOGETHER]
+        for first in range(0, len(uncertified), TOGETHER):
+            chosen = uncertified[first : first + TOGETHER]
             pairs = pending.left[chosen], pending.right[chosen]
             where = first_row + pairs[0], first_column + pairs[1]
             rest.solve(pending.rows, pending.columns, pairs, where, results)
 
 
 class _Rest:
-    """The exact solver of the processor, for what the card left open."""
+    """The exact solver of the CPU, for pairs that the GPU cannot certify."""
 
     def __init__(
         self,
@@ -349,24 +350,23 @@ class _Rest:
 
     def solve(
         self,
-        rows: OnCard,
-        columns: OnCard,
+        rows: OnGpu,
+        columns: OnGpu,
         pairs: tuple[Indices, Indices],
         place: tuple[Indices, Indices],
         results: _Results,
     ) -> None:
         """Solve pairs of the panels, which lie at `place` in the results."""
         left, right = (pairs[0] - rows.first).tolist(), (pairs[1] - columns.first).tolist()
-        own, other = rows.block, columns.block  # of the host: the card's memory is not held
+        own, other = rows.block, columns.block  # of the host: the GPU's memory is not held
 
         def work() -> Array:
             workspace = Workspace(self._cancellation, self._guard)
             one = np.zeros(1, dtype=np.int64)
             found = np.empty((2, len(left)))
             for n, (i, j) in enumerate(zip(left, right, strict=True)):
-                matched = self._matcher.pairs(
-                    own.part(i, i + 1), other.part(j, j + 1), one, one, workspace
-                )
+                tile = PairTile(own.part(i, i + 1), other.part(j, j + 1), one, one, workspace)
+                matched = self._matcher.pairs(tile)
                 found[:, n] = matched.values[0], matched.upper_bounds[0]
             return found
 
@@ -393,7 +393,7 @@ def _ahead(
 
 @contextmanager
 def _on(torch: Any, device: Any) -> Iterator[None]:
-    """Work on a card, with products in float32 proper: TF32 would cut the factors to ten bits."""
+    """Work on a GPU, with products in float32 proper: TF32 would cut the factors to ten bits."""
     if device.type != "cuda":
         yield
         return

@@ -5,8 +5,11 @@ library in it and no build step. The Python side computes every number and every
 draws, and never computes a similarity.
 """
 
+from ...features.layers import middle_layer
+from .beginning import Start
+from .exploration import Exploration, explore
 from .views import MOST_IMAGES
-from .write import MOST_INSIDE, Exploration, Start, explore, middle_layer, write_explorer
+from .write import MOST_INSIDE, write_explorer
 
 __all__ = [
     "MOST_IMAGES",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._internal.statistics import auc
-from ...matrices.comparison import CentredKernel
+from ...matrices.cka import CentredKernel
 from ...plot import overlay
-from ...plot.common import BOUNDED, matcher_words
+from ...plot.common import is_bounded, matcher_words
 from ..page import Table
 from .orders import clustered_order, sorted_order
 from .pack import as_base64, pack_excess, pack_matrix
@@ -73,7 +73,7 @@ def numbers_of(views: Views, row_labels: Labels, column_labels: Labels) -> dict[
         "columns": None if symmetric else _side(views.column_ids, column_labels),
         "layers": [{"name": name, "grid": views.grids.get(name)} for name in views.layers],
         "matchers": [{"name": name, "words": matcher_words(name)} for name in views.matchers],
-        "kernels": [{"name": name, "bounded": name in BOUNDED} for name in views.kernels],
+        "kernels": [{"name": name, "bounded": is_bounded(name)} for name in views.kernels],
         "views": packed,
         "distributions": _distributions(views, same),
         "cka": _cka(views) if symmetric and rows > 2 else None,

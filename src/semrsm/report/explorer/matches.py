@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...features.record import concept_vectors
-from ...matching.matchers import match
-from ...matrices.gram import Gram
+from ...matching.pair import match
+from ...matching.registry import BASELINE
+from ...matrices.changes import most_raised
 from ...plot.overlay import strongest_apart
 from .pack import as_base64, pack_signed
 
@@ -104,19 +105,16 @@ def wanted_matches(
 
 def most_changed(views: Views, layer: str, kernel: str, most: int) -> list[Pair]:
     """Return the pairs that matching raises most, strongest first; none where nothing compares."""
-    keys = [(layer, matcher, kernel) for matcher in ("none", _semantic(views.matchers))]
+    keys = [(layer, matcher, kernel) for matcher in (BASELINE, _semantic(views.matchers))]
     if not views.is_symmetric or any(key not in views.views for key in keys):
         return []
     before, after = (views.views[key].values for key in keys)
-    rows, columns = np.triu_indices_from(before, k=1)
-    gain = (after - before)[rows, columns]
-    order = np.argsort(-gain, kind="stable")[:most]
-    return [(int(rows[k]), int(columns[k])) for k in order]
+    return most_raised(before, after, most)
 
 
 def _semantic(matchers: Sequence[str]) -> str:
     """Return the matcher of the semantic RSM: the exact one, if it is there."""
-    others = [matcher for matcher in matchers if matcher != "none"]
+    others = [matcher for matcher in matchers if matcher != BASELINE]
     return "optimal" if "optimal" in others or not others else others[0]
 
 
@@ -181,7 +179,7 @@ def _matched(
 ) -> dict[str, Any]:
     best, greedy = (match(left, right, matcher=matcher) for matcher in ("optimal", "greedy"))
     stayed = np.einsum("sc,sc->s", left, right, dtype=np.float64)
-    found = {"none": float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
+    found = {BASELINE: float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
     norms = [float(np.einsum("sc,sc->", x, x, dtype=np.float64)) for x in (left, right)]
     size = float(np.sqrt(norms[0]) * np.sqrt(norms[1])) or 1.0
     given = best.contributions / size
@@ -225,15 +223,5 @@ def _values(
 
 
 def _through(kernel: Kernel, value: float, norms: Sequence[float]) -> float:
-    one = Gram(
-        values=np.array([[value]]),
-        upper_bound=np.array([[value]]),
-        row_squared_norms=np.array([norms[0]]),
-        column_squared_norms=np.array([norms[1]]),
-        row_ids=("a",),
-        column_ids=("b",),
-        matcher="optimal",
-        dtype=np.dtype(np.float32),
-        is_symmetric=False,
-    )
-    return float(kernel.view(one)[0][0, 0])
+    inner, row, column = (np.array([number]) for number in (value, *norms))
+    return float(kernel.values(inner, row, column, np.dtype(np.float32))[0])

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...matching.registry import BASELINE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -86,7 +88,7 @@ def rsm_html(rsm: RSM) -> str:
     rows, columns = rsm.values.shape
     facts: list[tuple[str, Any]] = [
         ("images", f"{rows} × {columns}"),
-        ("RSM", "spatio-semantic" if rsm.matcher == "none" else f"semantic ({rsm.matcher})"),
+        ("RSM", "spatio-semantic" if rsm.matcher == BASELINE else f"semantic ({rsm.matcher})"),
         ("kernel", rsm.kernel),
     ]
     if rsm.sigma is not None:

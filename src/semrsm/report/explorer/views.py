@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import InputError
-from ...kernels import RBF, Cosine, Kernel, Laplacian, Linear, RationalQuadratic, resolve_kernel
-from ...matrices.gram import Gram
+from ...kernels import Kernel, resolve_kernels
+from ...matrices.gram import Gram, kernel_values
 from ...matrices.results import Results
 from ...matrices.rsm import RSM
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 #: More images make no heat map that a page can hold, or anybody read.
 MOST_IMAGES = 2000
-
-#: Kernels that increase with V, so that a bound of V is a bound of them.
-_INCREASING = (Linear, Cosine, RBF, Laplacian, RationalQuadratic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +88,7 @@ def views_of(
     source: Results | Run | Mapping[tuple[str, str], Gram | StoredGram] | Sequence[RSM],
     *,
     kernels: Sequence[str | Kernel] | None = None,
-    sigma: float | str = "median",
+    sigma: float | str | None = None,
     most: int = MOST_IMAGES,
 ) -> Views:
     """Return the RSMs of anything that holds some.
@@ -131,29 +128,30 @@ def views_of(
 def _of_grams(
     grams: Mapping[tuple[str, str], Gram | StoredGram],
     kernels: Sequence[str | Kernel],
-    sigma: float | str,
+    sigma: float | str | None,
     grids: Mapping[str, tuple[int, int]],
     facts: Mapping[str, Any],
     most: int,
 ) -> Views:
     if not grams:
         raise InputError("source: expected at least one Gram; got none")
-    resolved = [resolve_kernel(kernel, sigma) for kernel in kernels]
+    by_label = resolve_kernels(kernels, sigma, required=False)
     views: dict[tuple[str, str, str], View] = {}
     _check_same_images(list(grams.values()))
     first = next(iter(grams.values()))
     rows, columns = slice(0, most), slice(0, most)
     for (layer, matcher), gram in grams.items():
-        part = _part(gram, rows, columns)
-        for kernel in resolved:
+        part = gram.part(rows, columns)
+        for label, kernel in by_label.items():
             # The bandwidth is that of all images, also where the page shows some of them.
-            fixed = _with_bandwidth(kernel, gram)
-            values, found = fixed.view(part)
+            fixed = kernel.resolved(gram)
+            values = kernel_values(fixed, part)
             bound = None
-            if isinstance(fixed, _INCREASING):
-                bound, _ = fixed.view(replace(part, values=part.upper_bound))
+            if fixed.increases:
+                bound = kernel_values(fixed, replace(part, values=part.upper_bound))
                 bound = np.maximum(bound, values)  # one multiplication is rounded, another is not
-            views[layer, matcher, fixed.name] = View(
+            found = None if fixed.sigma is None else float(fixed.sigma)
+            views[layer, matcher, label] = View(
                 values, bound, fixed, found, float(gram.largest_gap)
             )
     told = {"matching": dict(first.provenance)}
@@ -166,33 +164,6 @@ def _of_grams(
         grids,
         {**told, **facts},
     )
-
-
-def _part(gram: Gram | StoredGram, rows: slice, columns: slice) -> Gram:
-    if not isinstance(gram, Gram):
-        return gram.part(rows, columns)
-    if len(gram.row_ids) <= rows.stop and len(gram.column_ids) <= columns.stop:
-        return gram
-    return replace(
-        gram,
-        values=gram.values[rows, columns],
-        upper_bound=gram.upper_bound[rows, columns],
-        row_squared_norms=gram.row_squared_norms[rows],
-        column_squared_norms=gram.column_squared_norms[columns],
-        row_ids=gram.row_ids[rows],
-        column_ids=gram.column_ids[columns],
-    )
-
-
-def _with_bandwidth(kernel: Kernel, gram: Gram | StoredGram) -> Kernel:
-    """Return the kernel with the bandwidth that its rule finds for all pairs."""
-    if not is_dataclass(kernel) or not isinstance(getattr(kernel, "sigma", None), str):
-        return kernel
-    if isinstance(gram, Gram):
-        _, found = kernel.view(gram)
-        fixed: Kernel = replace(kernel, sigma=found)
-        return fixed
-    return gram.rsm(kernel).kernel_object
 
 
 def _of_rsms(rsms: list[RSM], most: int) -> Views:
