@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Any
 
-from . import store
 from .images import ImageSource
 from .preprocess import Preprocess
 
@@ -29,7 +29,7 @@ def described_preprocess(preprocess: Callable[[Any], Any] | None) -> Any:
         return "done before"
     if isinstance(preprocess, Preprocess):
         return preprocess.to_dict()
-    return store.without_addresses(repr(preprocess))
+    return without_addresses(repr(preprocess))
 
 
 def sample_digests(source: ImageSource) -> dict[str, str | None]:
@@ -45,3 +45,14 @@ def sample_digests(source: ImageSource) -> dict[str, str | None]:
         found[str(image)] = None if read is None else hashlib.blake2b(read[1].tobytes()).hexdigest()
     source.failed = []
     return found
+
+
+def without_addresses(text: str) -> str:
+    """Return a ``repr`` without addresses in memory, which differ in every process.
+
+    Examples
+    --------
+    >>> without_addresses("<function resize at 0x7f21a0b3c040>")
+    '<function resize>'
+    """
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)

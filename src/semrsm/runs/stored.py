@@ -258,6 +258,8 @@ class StoredRSM:
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Compute a part of the RSM, float64."""
+        rows = whole_range(rows, self.shape[0], "rows")
+        columns = whole_range(columns, self.shape[1], "columns")
         return kernel_values(self.kernel_object, self.gram.part(rows, columns))
 
     def part(self, rows: slice, columns: slice) -> RSM:

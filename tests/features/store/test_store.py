@@ -80,7 +80,8 @@ def extract(network, photos, out=None, **options):
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Chunks of four images, which batches of three do not fit."""
-    monkeypatch.setattr(store, "CHUNK_IMAGES", 4)
+    for module in (store.writer, store.filling):
+        monkeypatch.setattr(module, "CHUNK_IMAGES", 4)
 
 
 def same(found, expected):
@@ -189,12 +190,12 @@ def test_a_gram_is_the_same_from_disk(tmp_path):
 
 def test_the_size_of_a_chunk(tmp_path, monkeypatch):
     """The largest layer has between half of the limit and the limit; all have as many images."""
-    monkeypatch.setattr(store, "CHUNK_IMAGES", 10**6)
-    monkeypatch.setattr(store, "CHUNK_BYTES", 5000)
+    monkeypatch.setattr(store.writer, "CHUNK_IMAGES", 10**6)
+    monkeypatch.setattr(store.writer, "CHUNK_BYTES", 5000)
     found = extract(Network(), Photos(20), tmp_path / "f.zarr")
     largest = 25 * 6 * 4
     assert found["stem"].chunks[0] == found["body"].chunks[0] == 5000 // largest
-    monkeypatch.setattr(store, "CHUNK_BYTES", 10)
+    monkeypatch.setattr(store.writer, "CHUNK_BYTES", 10)
     assert extract(Network(), Photos(3), tmp_path / "g.zarr")["stem"].chunks[0] == 1
 
 
@@ -251,7 +252,7 @@ def start(script, *arguments):
     """Run `script` in a process of its own, which knows what this module does."""
     folder, module = Path(__file__).parent, Path(__file__).stem
     code = f"import os, sys; sys.path.insert(0, {str(folder)!r}); from {module} import *\n"
-    code += "store.CHUNK_IMAGES = 4\n" + textwrap.dedent(script)
+    code += "store.writer.CHUNK_IMAGES = 4\n" + textwrap.dedent(script)
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -383,7 +384,7 @@ def test_damage_of_a_complete_store_is_found(tmp_path):
 def test_interrupted_while_it_is_finished(tmp_path, step, monkeypatch):
     """After the last chunk: the arrays take their size, the ids are written, the rest deleted."""
     out, photos = tmp_path / "f.zarr", Photos(14, broken=(1,))
-    write_group = store._write_group
+    write_group = store.writer.write_group
 
     def fail(*_arguments, **_options):
         raise KeyboardInterrupt
@@ -397,7 +398,7 @@ def test_interrupted_while_it_is_finished(tmp_path, step, monkeypatch):
         if step == "chunks":
             patched.setattr(store.Writer, "_resize", fail)
         elif step == "resized":
-            patched.setattr(store, "_write_group", fail_at_the_end)
+            patched.setattr(store.writer, "write_group", fail_at_the_end)
         else:
             patched.setattr(store.Writer, "_forget_progress", fail)
         with pytest.raises(KeyboardInterrupt):
@@ -744,7 +745,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
     image = 16 * 11 * 11 * 4
     assert large - small < 20 * image  # and not 180 of them
     monkeypatch.setattr("semrsm.features.files.npz.PIECE", 20 * image)
-    monkeypatch.setattr(store, "CHUNK_BYTES", 20 * image)
+    monkeypatch.setattr(store.writer, "CHUNK_BYTES", 20 * image)
     for name in ("copy.npz", "copy.zarr"):
         tracemalloc.start()
         semrsm.load_features(tmp_path / "200.zarr").save(tmp_path / name)
