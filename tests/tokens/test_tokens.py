@@ -1,6 +1,7 @@
 """Every form of input becomes the same images, read in pieces, with what is wrong in it named."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import semrsm
 from oracles import gram as slow_gram
 from semrsm._internal.arrays import compute_dtype, to_numpy
 from semrsm.errors import InputError
-from semrsm.tokens import DIGEST, Measured, fingerprint, image_ids, measure, measuring
+from semrsm.tokens import DIGEST, Measured, fingerprint, forms, image_ids, measure, measuring
 
 
 def normal(*shape, seed=0):
@@ -359,3 +360,38 @@ def test_what_has_been_measured_is_not_measured_again(scale, monkeypatch):
     np.testing.assert_array_equal(again.block(0, 7).vectors, first.block(0, 7).vectors)
     np.testing.assert_array_equal(again.digests(), first.digests())
     assert again.in_place == first.in_place
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(5, 30), slice(7, 8)])
+def test_a_memory_map_is_read_as_a_file(part, tmp_path):
+    """Pages of a map that were touched would count as memory of the process, and stay."""
+    x = np.random.default_rng(0).normal(size=(40, 6, 3, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")[part]
+    tokens, expected = measure(mapped), measure(x[part])
+    np.testing.assert_array_equal(tokens.squared_norms, expected.squared_norms)
+    np.testing.assert_array_equal(tokens.digests(), expected.digests())
+    last = tokens.count
+    np.testing.assert_array_equal(tokens.block(0, last).vectors, expected.block(0, last).vectors)
+    assert forms.MappedFile.of(mapped) is not None
+    # Changes of a map that may be written are seen: it is read where it lies.
+    changed = np.load(tmp_path / "x.npy", mmap_mode="c")
+    assert forms.MappedFile.of(changed) is None
+    assert forms.MappedFile.of(mapped[:, :, ::-1]) is None
+
+
+def test_images_that_are_taken_hold_nothing_else(tmp_path, monkeypatch):
+    """Scattered images are read with their neighbours, which must not stay in memory."""
+    image = 64 * 49 * 4
+    monkeypatch.setattr("semrsm.tokens.tokens.PIECE", 100 * image)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (1200, 49, 64))
+    x[:] = 1.0
+    tokens = measure(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    wanted = np.array([first + place for first in range(0, 1200, 120) for place in (0, 90)])
+    tracemalloc.start()
+    taken = tokens.take(wanted)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken.count == len(wanted)
+    # Twice the images (as read, and joined), and two spans of neighbours.
+    assert peak < 2 * len(wanted) * image + 2 * 91 * image + 10_000

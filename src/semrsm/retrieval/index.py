@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FORMAT = "semrsm.index/1"
 
+#: A chunk of vectors on disk: an image that is matched alone is read with its whole chunk.
+CHUNK_BYTES = 2 << 20
+
 
 class Index:
     """The images of a gallery, for :func:`semrsm.topk`.
@@ -168,7 +171,7 @@ class Index:
         with folder_aside(target) as aside:
             tokens = self.tokens
             group = zarr.create_group(aside, zarr_format=3)
-            rows = max(1, PIECE // (tokens.channels * tokens.dtype.itemsize))
+            rows = max(1, CHUNK_BYTES // (tokens.channels * tokens.dtype.itemsize))
             size = int(tokens.sizes[0]) if tokens.uniform else 1
             chunk = max(1, rows // size) * size  # whole images where they are of one size
             vectors = group.create_array(

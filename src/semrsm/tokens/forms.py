@@ -7,6 +7,7 @@ anything of the first two kinds that is sliced like an array (memory maps, Zarr,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -73,6 +74,42 @@ class Form:
     grid: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class MappedFile:
+    """A read-only memory map as a file that is read slice by slice.
+
+    Pages of a map that have been touched count as memory of the process, whatever the budget;
+    buffers that were read do not stay.
+    """
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, x: Any) -> MappedFile | None:
+        """Return the file of a map that is read-only and contiguous; None for any other array."""
+        if not isinstance(x, np.memmap) or x.mode != "r" or not x.flags.c_contiguous or not x.ndim:
+            return None
+        root: Any = x
+        while isinstance(root.base, np.memmap):  # a slice says the offset of the whole map
+            root = root.base
+        if root.filename is None:
+            return None
+        offset = int(root.offset) + int(x.ctypes.data) - int(root.ctypes.data)
+        return cls(str(root.filename), offset, x.shape, x.dtype)
+
+    def __getitem__(self, part: slice) -> Array:
+        first, last, _ = part.indices(self.shape[0])
+        each = math.prod(self.shape[1:])
+        count = max(0, last - first) * each
+        start = self.offset + first * each * self.dtype.itemsize
+        found = np.fromfile(self.path, self.dtype, count, offset=start) if count else None
+        shape = (max(0, last - first), *self.shape[1:])
+        return np.empty(shape, self.dtype) if found is None else found.reshape(shape)
+
+
 def opened(x: Any, name: str) -> Form:
     """Open images in any form.
 
@@ -102,7 +139,8 @@ def opened(x: Any, name: str) -> Form:
     return form
 
 
-def _array(x: Any, name: str) -> Form:
+def _array(array: Any, name: str) -> Form:
+    x = MappedFile.of(array) or array
     shape = tuple(int(n) for n in x.shape)
     if len(shape) not in (3, 4):
         raise InputError(

@@ -137,7 +137,9 @@ class Tokens:
         vectors: list[Array] = []
         for first, last in self._spans(images):
             block = self.block(int(images[first]), int(images[last - 1]) + 1)
-            vectors += [block.image(i) for i in (images[first:last] - images[first]).tolist()]
+            # Copies: views would keep all that was read between these images.
+            places = (images[first:last] - images[first]).tolist()
+            vectors += [block.image(i).copy() for i in places]
         starts = np.concatenate([[0], np.cumsum(self.sizes[images])])
         return self._holding(Block(np.concatenate(vectors), starts), images)
 
