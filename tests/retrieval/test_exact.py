@@ -437,3 +437,31 @@ def test_queries_that_are_the_gallery_are_measured_once(monkeypatch):
     semrsm.forecast(tokens)
     assert passes == ["queries", "x"]
     np.testing.assert_array_equal(again.indices, found.indices)
+
+
+def test_values_never_rise_along_a_row():
+    """Two scores may round to one value; equal values come in the order of the gallery."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(1, 9, 6))
+    gallery = base + 1e-9 * rng.normal(size=(300, 9, 6))
+    for kernel in ("cosine", kernels.RBF(sigma=1.0), kernels.Laplacian(sigma=0.3)):
+        found = semrsm.topk(base, gallery, 300, kernel=kernel)
+        steps = np.diff(found.values[0])
+        assert (steps <= 0).all()
+        assert (np.diff(found.indices[0])[steps == 0] > 0).all()
+
+
+@pytest.mark.parametrize("budget", [3, 5, 20, 40])
+def test_exact_is_never_said_of_results_that_brute_force_contradicts(budget):
+    """Near-equal images: the RBF kernel rounds their similarities to one value."""
+    rng = np.random.default_rng(1)
+    base = rng.normal(size=(1, 9, 6))
+    kernel = kernels.RBF(sigma=1e4)
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(40)
+        gallery = (base + 1e-5 * rng.normal(size=(40, 9, 6)))[order]
+        found = semrsm.topk(base, gallery, 3, kernel=kernel, budget=budget)
+        values = semrsm.gram(base, gallery).rsm(kernel).values[0]
+        best = np.lexsort((np.arange(40), -values))[:3]
+        assert not found.exact or set(found.indices[0]) == set(best) or budget == 40
+        assert found.exact or budget < 40

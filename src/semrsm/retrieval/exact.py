@@ -55,7 +55,8 @@ class TopK:
         How many each bound removed: ``"maxima"``, ``"reduced"``, ``"prices"``, ``"auction"``, in
         the order of their cost (see :class:`semrsm.matching.assignment.Stage`).
     exact : bool
-        Whether the results of all queries are certainly the best ones. Without a budget they are.
+        Whether the results of all queries are certainly the best ones. Without a budget they are;
+        with one, if no image that was not matched can reach the last value.
     """
 
     indices: NDArray[np.int64]
@@ -237,5 +238,5 @@ def topk(
         pairs=asked.pairs,
         solved=int(found.counts[Stage.SOLVED]),
         removed={stage.name.lower(): int(found.counts[stage]) for stage in LADDER},
-        exact=bool((found.missed_at_most <= found.values[:, -1]).all()),
+        exact=bool(found.exact.all()),
     )

@@ -170,8 +170,16 @@ class Panel:
                 together.sort()
                 self.best[query] = together[-self.job.k :]
 
-    def finish(self, pool: Pool[Workspace]) -> tuple[Indices, Array, Array]:
-        """Solve again, in float64, what may be among the best, and order it."""
+    def finish(self, pool: Pool[Workspace]) -> tuple[Indices, Array, Array, NDArray[np.bool_]]:
+        """Solve the images that may be among the best again, in float64, and order them.
+
+        Returns
+        -------
+        indices, values : ndarray, shape (queries, k)
+        missed_at_most : ndarray of float64, shape (queries,)
+        exact : ndarray of bool, shape (queries,)
+            Whether no other image can belong to the results.
+        """
         job, kernel = self.job, self.job.question.kernel
         beyond = None
         if self.bounds is not None:
@@ -196,11 +204,17 @@ class Panel:
             squared[indices],
             self.job.dtype,
         )
+        # Two scores may round to one value, or to values in the other order.
+        order = np.lexsort((indices, -values), axis=1)
+        indices = np.take_along_axis(indices, order, axis=1)
+        values = np.take_along_axis(values, order, axis=1)
+        last = values[:, -1]
         if beyond is None:
-            return indices, values, values[:, -1].copy()
+            return indices, values, last.copy(), np.ones(len(last), dtype=bool)
         missed = job.ranking.bound_values(kernel, beyond, self.queries.squared_norms)
-        # What was solved and is not among the results is no better than the last of them.
-        return indices, values, np.maximum(missed, values[:, -1])
+        # Solved images that are not among the results are no better than the last of them. An image
+        # that was not solved may have the last value too, and come first in the gallery.
+        return indices, values, np.maximum(missed, last), missed < last
 
     def _near_best(self) -> tuple[Indices, Indices]:
         """Return the pairs whose score is not certainly below the k-th best."""

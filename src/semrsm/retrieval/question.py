@@ -33,6 +33,7 @@ class Found:
     indices: Indices
     values: Array
     missed_at_most: Array
+    exact: NDArray[np.bool_]
     counts: Indices
 
 

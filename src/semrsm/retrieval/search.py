@@ -125,6 +125,7 @@ class Search:
             np.empty((queries, self.k), dtype=np.int64),
             np.empty((queries, self.k)),
             np.empty(queries),
+            np.empty(queries, dtype=bool),
             np.zeros(len(Stage), dtype=np.int64),
         )
         with pool_of(self.workers, Workspace) as pool:
@@ -145,7 +146,8 @@ class Search:
                     done = found.counts.sum() + panel.counts.sum()
                     progress(int(done), self.pairs)
         at = slice(first, last)
-        found.indices[at], found.values[at], found.missed_at_most[at] = panel.finish(pool)
+        results = panel.finish(pool)
+        found.indices[at], found.values[at], found.missed_at_most[at], found.exact[at] = results
         found.counts[:] += panel.counts
 
     def _parts(
