@@ -43,8 +43,8 @@ class ImageNet(ImageFiles):
         The name of the folder inside `root`, where there is one.
     devkit : str or Path, optional
         The development kit: the folder with ``data/meta.mat`` and
-        ``data/ILSVRC2012_validation_ground_truth.txt``. By default it is searched in `root` and in
-        the folders ``ILSVRC2012_devkit_t12`` and ``devkit`` of `root`.
+        ``data/ILSVRC2012_validation_ground_truth.txt``. By default `root` is searched, and the
+        folders ``ILSVRC2012_devkit_t12`` and ``devkit`` in it.
     max_pixels : int
         Refuse larger images; see :func:`semrsm.datasets.open_image`.
 

@@ -12,8 +12,8 @@ from ..errors import SemrsmError, require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Images with more pixels are refused before they are decoded. So many take half a gigabyte as RGB.
-#: Pillow has the same limit, and warns from half of it on.
+#: Images with more pixels are refused before they are decoded. At the limit, RGB takes half a
+#: gigabyte. Pillow has the same limit, and warns from half of it on.
 MAX_PIXELS = 178_956_970
 
 
@@ -82,7 +82,8 @@ def _to_8_bits(pixels: np.ndarray, mode: str) -> np.ndarray:
     """Stretch greyscale of more than 8 bits; Pillow's own conversion clips it to white."""
     values = pixels.astype(np.float64)
     if mode == "F":
-        # Such files hold NaN where nothing was measured: it becomes black, outside the range.
+        # Such files hold NaN where nothing was measured: it becomes black, and does not count for
+        # the range.
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
