@@ -161,7 +161,7 @@ def plot_rsms(
         As for :func:`plot_rsm`.
     share : {"figure", "layer"}, optional
         Which panels share a colour scale; the label of the scale says so. By default all of them,
-        if the kernel is bounded (cosine, RBF), or those of one layer.
+        if the kernel is bounded, such as cosine and RBF, or those of one layer.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 

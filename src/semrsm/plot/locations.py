@@ -46,7 +46,7 @@ class ContributionPanel:
     Attributes
     ----------
     values : ndarray, shape (H, W), optional
-        The contribution of each location; without them the image is shown as it is.
+        The contributions of the locations; without them the image is shown as it is.
     heading : str
         The heading of the column; that of the first row counts.
     caption : str

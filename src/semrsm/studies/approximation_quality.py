@@ -136,7 +136,7 @@ def approximation(
         value that 5 % of the pairs stay below, mean and smallest. Cost: milliseconds per pair on
         one thread, the product of the concept vectors included. A field's row has the model
         ``"smooth random fields"`` and the layer ``"S=…"``. Rows of peers have the matcher
-        ``"optimal"`` and the quality of what they returned, on the pairs they were timed on.
+        ``"optimal"`` and the quality of their results, on the pairs of the timing.
 
     Raises
     ------

@@ -113,8 +113,8 @@ def _lead(results: Mapping[str, TranslationResult], kernel: str, layers: Mapping
         f"further each time, and all crops went through {through}. The usual, spatio-semantic RSM "
         "compares images place by place: to it a photograph that has moved is almost another "
         "photograph, and only the diagonal is bright, where a crop meets itself. The semantic RSM "
-        "first finds where each place has gone: the crops of one photograph are a bright block, "
-        "wherever the window was."
+        "first matches the places: the crops of one photograph are a bright block, wherever the "
+        "window was."
     )
     for name, result in results.items():
         of = "" if len(results) == 1 else f" of {name}"
