@@ -28,7 +28,7 @@ def check_run(arguments: argparse.Namespace) -> None:
         )
     if arguments.overwrite:
         raise InputError(
-            "--overwrite: not for runs, which go on with what is there; delete the folder to begin "
+            "--overwrite: not for runs, which resume from their folder; delete the folder to begin "
             "again"
         )
 

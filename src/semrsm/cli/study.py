@@ -148,7 +148,7 @@ def _check(study: Study, arguments: argparse.Namespace) -> None:
     if isinstance(prefix, str) and prefix not in ("auto", "keep"):
         raise InputError(f"--prefix-tokens: expected a number, 'auto' or 'keep'; got {prefix!r}")
     if not study.takes_features and prefix != "auto":
-        raise InputError("--prefix-tokens: expected 'auto', which is all that this study knows")
+        raise InputError("--prefix-tokens: expected 'auto', the only value for this study")
     given = "model" if arguments.features is None else "features"
     count, most = len(getattr(arguments, given)), study.most_networks
     if most is not None and count > most:

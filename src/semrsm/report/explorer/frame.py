@@ -75,7 +75,7 @@ def page_of(
     error = max(float(one["error"]) for one in packed)
     if error > 0 and any(one["kind"] == "u2" for one in packed):
         notes.append(f"Values are rounded for this page, by {_rounded_up(error)} at most.")
-    # Inside a script element only "<" could end it, or begin what looks like a comment.
+    # Inside a script element only "<" could end it, or begin a comment.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "

@@ -136,7 +136,7 @@ def compute_matches(
     wanted : iterator of Wanted
         The most wanted first.
     progress : callable, optional
-        Called as ``progress(done, total)`` in parts of what a page may hold.
+        Called as ``progress(done, total)`` in parts of the limit of a page.
 
     Returns
     -------
