@@ -6,9 +6,9 @@
     python benchmarks/gpu.py --features features.zarr         # and real features
     python benchmarks/gpu.py --slice 5000                     # the ImageNet job, projected
 
-Every contestant matches the same images. The GPU's share of the product is measured by the product
-alone. Every value of the GPU is compared with the exact solver's. torch-linear-assignment is timed
-where it is installed.
+Every contestant matches the same images. The product is timed alone too, for its share of the time
+on the GPU. Every value of the GPU is compared with the exact solver's. torch-linear-assignment is
+timed where it is installed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def fields(images: int, vectors: int, channels: int) -> np.ndarray:
 
 
 def seconds(work: Callable[[], Any], rounds: int = 3) -> float:
-    """Return the shortest time of a few."""
+    """Return the shortest time of a few calls."""
     import torch
 
     best = np.inf
@@ -83,7 +83,7 @@ def seconds(work: Callable[[], Any], rounds: int = 3) -> float:
 
 
 def on_gpu(x: np.ndarray, workers: int) -> tuple[np.ndarray, np.ndarray, engine.Stats]:
-    """Match all pairs on the GPU; return values, bounds and what it did."""
+    """Match all pairs on the GPU; return values, bounds and statistics."""
     import torch
 
     tokens = measure(x, "x")
@@ -96,7 +96,7 @@ def on_gpu(x: np.ndarray, workers: int) -> tuple[np.ndarray, np.ndarray, engine.
 
 
 def product_alone(x: np.ndarray) -> Callable[[], None]:
-    """Return the products that all pairs need, in tiles as they are matched in."""
+    """Return a function that computes the products of all pairs, in the tiles of the matching."""
     import torch
 
     flat = torch.from_numpy(x.reshape(-1, x.shape[2])).to("cuda")

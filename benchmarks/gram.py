@@ -4,8 +4,8 @@
     python benchmarks/gram.py --json out.json # the same numbers for machines
 
 Every contestant gets the same features, the same cores, and the same good plan: the affinities of a
-tile of pairs in one product with BLAS held to one thread, tiles on threads. What differs is the
-assignment. Rounds alternate between contestants and the best round of each counts, because the
+tile of pairs in one product with BLAS held to one thread, tiles on threads. Only the assignment
+differs. Rounds alternate between contestants and the best round of each counts, because the
 machines that run this are noisy. Contestants that are slow are timed on fewer pairs, and the table
 says on how many.
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-#: The public modules, in the order of the page, and what stands above the names of each.
+#: The public modules, in the order of the page, with the heading of each.
 MODULES = {
     "semrsm": "The functions that most work needs",
     "semrsm.matchers": "Matchers",

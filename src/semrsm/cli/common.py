@@ -1,4 +1,4 @@
-"""What several subcommands share: options, progress bars, output."""
+"""Shared by the subcommands: options, progress bars, output."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def add_model_options(
     *,
     several: str = "",
     one_layer: bool = False,
-    device_help: str = "cpu, cuda, mps … (default: where the network is)",
+    device_help: str = "cpu, cuda, mps … for the network (default: cpu)",
 ) -> None:
-    """Add the options of feature extraction; `several` says what more than one network is for."""
+    """Add the options of feature extraction; `several` is the help about several networks."""
     group = parser.add_argument_group("features")
     group.add_argument(
         "--model",
@@ -59,8 +59,8 @@ def add_model_options(
         type=int,
         nargs="+",
         metavar="PIXELS",
-        help="what the network gets: the side of a square, or height and width (default: what it "
-        "was made for)",
+        help="the input of the network: the side of a square, or height and width (default: the "
+        "network's own)",
     )
     if one_layer:
         group.add_argument(
@@ -88,7 +88,7 @@ def add_matching_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the matching engine."""
     group = parser.add_argument_group("engine")
     group.add_argument("--workers", type=int, help="threads (default: one for each core)")
-    group.add_argument("--memory", help="budget such as 4GB (default: half of the machine's)")
+    group.add_argument("--memory", help="budget such as 4GB (default: half of the memory)")
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +106,7 @@ def prefix_tokens(text: str) -> int | str:
 
 @contextlib.contextmanager
 def progress_bar(title: str, unit: str, *, quiet: bool) -> Iterator[Progress | None]:
-    """Yield a progress callback that draws a bar on stderr, or None where nobody looks at it."""
+    """Yield a progress callback that draws a bar on stderr, or None without a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -236,7 +236,7 @@ def one_layer_of(
 def extracted(
     arguments: argparse.Namespace, images: Any, model: Any, *, layers: Sequence[str] | None
 ) -> Features:
-    """Return the response of one network to images, by the options of extraction."""
+    """Return the features of images from one network, by the options of extraction."""
     from ..features import extract
 
     with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
@@ -252,7 +252,7 @@ def extracted(
 
 
 def loaded(arguments: argparse.Namespace, model: str) -> Any:
-    """Return the network, for images of the size that was asked for."""
+    """Return the network, for images of the size given by --size."""
     from ..features import load_model
 
     return load_model(model, size=image_size(arguments.size))

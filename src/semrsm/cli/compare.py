@@ -41,7 +41,8 @@ def add(subparsers: Any) -> None:
         type=Path,
         metavar="B",
         nargs="?",
-        help="another one; without it, the layers and matchers of the folder A with each other",
+        help="another one; without it, the layers and matchers of the folder A are compared with "
+        "each other",
     )
     parser.add_argument(
         "--method", nargs="+", choices=CHOICES, default=["cka"], help="(default: cka)"
@@ -50,13 +51,13 @@ def add(subparsers: Any) -> None:
         "--interval",
         type=float,
         metavar="CONFIDENCE",
-        help="also an interval over images of this confidence, such as 0.95",
+        help="add an interval over images with this confidence, such as 0.95",
     )
     parser.add_argument(
         "--diagonal",
         action="store_true",
-        help="let the diagonal take part in rank correlations (in CKA it always does, and in "
-        "debiased CKA never)",
+        help="include the diagonal in rank correlations (CKA always includes it, debiased CKA "
+        "never)",
     )
     parser.add_argument(
         "--kernel",
@@ -67,14 +68,14 @@ def add(subparsers: Any) -> None:
 
 @dataclass(frozen=True)
 class _Saved:
-    """What a file or folder holds.
+    """The RSMs of a file or folder.
 
     Attributes
     ----------
     rsms : callable
         Given a kernel, returns the RSMs by the name that the table shows.
     kernel : str or None
-        Of an RSM, its kernel. Folders and Grams can be seen through every one.
+        The kernel of an RSM; None for folders and Grams, which can be seen through every kernel.
     first : str or None
         The first kernel that a folder was seen through.
     """

@@ -10,7 +10,7 @@ from ..errors import InputError
 
 
 def add_data_options(parser: argparse.ArgumentParser, default: str = "folder") -> None:
-    """Add the options that say what SOURCE is."""
+    """Add the options that describe SOURCE."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--dataset",
@@ -31,7 +31,7 @@ def add_data_options(parser: argparse.ArgumentParser, default: str = "folder") -
 
 
 def data_options() -> tuple[str, ...]:
-    """Return the options as attributes of the parsed arguments, but for ``dataset``."""
+    """Return the names of the options in the parsed arguments, without ``dataset``."""
     return (*(option.name for option in all_options()), "limit")
 
 

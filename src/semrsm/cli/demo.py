@@ -1,4 +1,4 @@
-"""``semrsm demo``: the main job on real photographs, from nothing."""
+"""``semrsm demo``: the main job on real photographs, without data of your own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add(subparsers: Any) -> None:
         subparsers,
         "demo",
         run,
-        "show on real photographs what semantic RSMs see and spatio-semantic ones do not",
+        "compare semantic with spatio-semantic RSMs on real photographs that are moved",
         "  semrsm demo --out semrsm-demo",
     )
     add_matching_options(parser)

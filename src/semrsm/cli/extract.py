@@ -35,18 +35,18 @@ def add(subparsers: Any) -> None:
         "--dtype",
         choices=("float32", "float16"),
         default="float32",
-        help="what the features are kept as (default: %(default)s)",
+        help="the type of the saved features (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
         required=True,
         type=Path,
         metavar="FILE",
-        help="a .npz or .safetensors file, or a .zarr folder: that is written as the features "
-        "come, whatever the memory, and the same command goes on where it was interrupted",
+        help="a .npz or .safetensors file, or a .zarr folder, which is written in parts and may "
+        "be larger than memory; after an interruption, the same command resumes it",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="begin a .zarr folder anew if it is there"
+        "--overwrite", action="store_true", help="start a .zarr folder anew if it exists"
     )
 
 

@@ -1,4 +1,4 @@
-"""``semrsm info``: what a file or folder holds, or what this installation can do."""
+"""``semrsm info``: the content of a file or folder, or the abilities of this installation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..retrieval.index import Index, is_index
 from .common import add_command, emit, table_lines
 
-#: Optional packages, and what they are for.
+#: Optional packages, with their purpose.
 OPTIONAL = {
     "threadpoolctl": "BLAS held to one thread",
     "torch": "feature extraction",
@@ -43,7 +43,7 @@ def add(subparsers: Any) -> None:
         subparsers,
         "info",
         run,
-        "say what a file or folder of semrsm holds, or what this installation can do",
+        "describe a file or folder of semrsm, or this installation",
         "  semrsm info\n  semrsm info features.zarr\n  semrsm info run.zarr",
     )
     parser.add_argument(
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def installation() -> dict[str, Any]:
-    """Return what this installation is and can do."""
+    """Return the facts of this installation."""
     from ..features.loading import model_forms
 
     return {
@@ -80,12 +80,12 @@ def installation() -> dict[str, Any]:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Return what a file or folder holds.
+    """Return the facts of a file or folder.
 
     Raises
     ------
     InputError
-        If it is nothing that semrsm knows.
+        If semrsm cannot read it.
     """
     from ..features import load_features
     from ..features.store import progress_of

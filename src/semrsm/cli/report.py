@@ -45,7 +45,7 @@ def add(subparsers: Any) -> None:
         type=Path,
         metavar="OUT",
         help="a folder to be made, with index.html; or a name ending in .html, for one file with "
-        "everything inside, photographs as small as they must be",
+        "everything inside and photographs small enough to fit",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the folder if it has files in it"
@@ -55,7 +55,7 @@ def add(subparsers: Any) -> None:
         type=Path,
         metavar="FILE",
         help="the features, for the matches of patches (default: those of the results or the run, "
-        "where they are still there)",
+        "if they still exist)",
     )
     parser.add_argument(
         "--pair",
@@ -70,7 +70,7 @@ def add(subparsers: Any) -> None:
         "--labels",
         type=Path,
         metavar="FILE",
-        help="what images show: a CSV file of ids and labels (default: the folder of each image)",
+        help="labels of images: a CSV file of ids and labels (default: the folder of each image)",
     )
     parser.add_argument(
         "--kernel",
@@ -87,7 +87,7 @@ def add(subparsers: Any) -> None:
         metavar="FOLDER",
         help="folders that 'semrsm study' wrote, whose figures and tables are added",
     )
-    parser.add_argument("--title", help="of the page")
+    parser.add_argument("--title", help="title of the page")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -152,7 +152,7 @@ def read_labels(path: Path) -> Mapping[str, str]:
 
 
 def _features(arguments: argparse.Namespace, source: Results | Run) -> Features | None:
-    """Open the features, those that were named or those that are where they were."""
+    """Open the features of --features, or else those of the results or of the run."""
     from ..features import load_features
 
     if arguments.features is not None:

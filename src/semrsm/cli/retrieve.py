@@ -66,7 +66,9 @@ def add(subparsers: Any) -> None:
     )
     ordering = [name for name in KERNELS if resolve_kernel(name).ranks_by is not None]
     wide = [name for name in ordering if resolve_kernel(name).takes_sigma]
-    parser.add_argument("--k", type=int, default=10, help="results (default: %(default)s)")
+    parser.add_argument(
+        "--k", type=int, default=10, help="number of results (default: %(default)s)"
+    )
     parser.add_argument(
         "--kernel",
         default="cosine",
@@ -82,19 +84,19 @@ def add(subparsers: Any) -> None:
         "--budget",
         type=int,
         metavar="N",
-        help="match at most N images with each query; says what may have been missed",
+        help="match at most N images with each query, and bound the similarity of all others",
     )
     how.add_argument(
         "--approximate",
         type=int,
         metavar="N",
-        help="match only N images with each query, those whose mean vectors are most like its; "
-        "much faster, and nothing says what was missed",
+        help="match only the N images with the most similar mean vectors; much faster, but "
+        "without a certificate",
     )
     parser.add_argument(
         "--exclude-same-ids",
         action="store_true",
-        help="an image is no result for a query of the same name",
+        help="an image is not a result for a query of the same name",
     )
     for side in ("query", "gallery"):
         parser.add_argument(
@@ -118,10 +120,10 @@ def run(arguments: argparse.Namespace) -> None:
     paths = {"QUERIES": arguments.queries}
     if arguments.gallery is not None:
         paths["GALLERY"] = arguments.gallery
-        one_array = arguments.queries.suffix == ".npy"  # there is nothing to choose from
+        one_array = arguments.queries.suffix == ".npy"  # it has one layer
         if arguments.layer is None and is_index(arguments.gallery) and not one_array:
             arguments.layer = Index.load(arguments.gallery).provenance.get("layer")
-    # One network for both sides, and none before all that can be refused without it has been.
+    # One network for both sides, loaded after all checks that do not need it.
     network = cache(lambda: loaded(arguments, arguments.model))
     sides = {
         name: open_side(arguments, path, network, name)
@@ -197,7 +199,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _checked(arguments: argparse.Namespace) -> Kernel:
-    """Refuse what can be wrong with the command before any work is done."""
+    """Check the command before any work is done."""
     for name, path in (("QUERIES", arguments.queries), ("GALLERY", arguments.gallery)):
         if path is not None and not path.exists():
             raise InputError(

@@ -77,16 +77,16 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say how many pairs there are, and what time, memory and disk they take; no more",
+        help="print the number of pairs, and the time, memory and disk that they take; then stop",
     )
     run_mode = parser.add_argument_group(
         "runs",
         "With --out NAME.zarr and features from a file, V and its bounds go to disk tile by tile. "
-        "Killed at any moment, the same command goes on; with more images at the end of the "
-        "features, it adds them. Kernels are views of a run, and not computed.",
+        "Killed at any moment, the run is resumed by the same command; with more images at the end "
+        "of the features, it adds them. Kernels are views of a run, and are not stored.",
     )
     run_mode.add_argument(
-        "--scheduler", metavar="ADDRESS", help="of a Dask cluster that computes the tiles"
+        "--scheduler", metavar="ADDRESS", help="address of a Dask cluster that computes the tiles"
     )
     run_mode.add_argument(
         "--create", action="store_true", help="only lay out the run, for 'semrsm worker'"
@@ -94,7 +94,7 @@ def add(subparsers: Any) -> None:
     add_model_options(
         parser,
         device_help="cpu, cuda, mps … for the network; cuda also for the matching, where "
-        "the matcher has a GPU kernel (default: where the network is, and the CPU)",
+        "the matcher has a GPU kernel (default: cpu)",
     )
     add_matching_options(parser)
     add_output_options(parser)
@@ -102,7 +102,7 @@ def add(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
-    # Everything that can be wrong with the command is found before any work is done.
+    # All checks of the command come before any work.
     sigma = _sigma(arguments.sigma)
     resolve_kernels(arguments.kernel, sigma)
     matchers = resolve_matchers(arguments.matcher)

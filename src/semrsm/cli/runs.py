@@ -1,4 +1,4 @@
-"""Runs on disk, from the command ``semrsm rsm``; and what any job takes, said before it starts."""
+"""Runs on disk, and the forecast of any job, for the command ``semrsm rsm``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_run(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot become a run, before anything is read."""
+    """Refuse options that do not fit a run, before anything is read."""
     if holds_photographs(arguments.source):
         store = arguments.source.name + ".zarr"
         raise InputError(
@@ -28,7 +28,7 @@ def check_run(arguments: argparse.Namespace) -> None:
         )
     if arguments.overwrite:
         raise InputError(
-            "--overwrite: not for runs, which go on with what is there; delete the folder to begin "
+            "--overwrite: not for runs, which resume from their folder; delete the folder to begin "
             "again"
         )
 
@@ -41,7 +41,7 @@ def dry_run(
     *,
     on_disk: bool,
 ) -> None:
-    """Print what the command would take."""
+    """Print the forecast of the command."""
     found: dict[tuple[str, str], Forecast] = {
         (layer, label): forecast(
             features[layer],
@@ -93,7 +93,7 @@ def compute(
     matchers: Mapping[str, Matcher],
     device: str | None,
 ) -> None:
-    """Compute a run, or go on with it."""
+    """Compute a run, or resume it."""
     from ..runs import compute_run
 
     with (
@@ -125,7 +125,7 @@ def compute(
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """Return how far a run is, for people and machines."""
+    """Return the progress of a run, for people and machines."""
     rows = []
     for key in run:
         folder, done = run.folder(key), run.progress(key)

@@ -26,7 +26,7 @@ class Side:
     images : Index or array
     ids : tuple of str
     origin : dict
-        Where the images come from, as an index keeps it.
+        The origin of the images, as an index keeps it.
     """
 
     images: Any
@@ -35,7 +35,7 @@ class Side:
 
     @property
     def layer(self) -> str | None:
-        """The layer, None where nobody named it: a .npy file has one that is called as the file."""
+        """The layer; None for a .npy file, whose only layer has the name of the file."""
         layer: str | None = self.origin.get("layer")
         source = self.origin.get("features", {}).get("source")
         return None if source == f"{layer}.npy" else layer
@@ -44,7 +44,7 @@ class Side:
 def open_side(
     arguments: argparse.Namespace, path: Path, network: Callable[[], Any], argument: str
 ) -> Side:
-    """Return the images of a path, which photographs need the network for."""
+    """Return the images of a path; photographs go through the network."""
     if is_index(path):
         index = Index.load(path)
         return Side(index, index.ids, dict(index.provenance))
@@ -71,7 +71,7 @@ def check_same(queries: Side, gallery: Side) -> None:
 def same_ids(
     ids: tuple[str, ...], gallery_ids: tuple[str, ...]
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return where a query and an image of the gallery have one name, shape (Q, N)."""
+    """Return whether each query and image of the gallery have the same name, shape (Q, N)."""
     places = {name: n for n, name in enumerate(gallery_ids)}
     same = np.zeros((len(ids), len(gallery_ids)), dtype=bool)
     for row, name in enumerate(ids):
@@ -83,7 +83,7 @@ def same_ids(
 def photographs(
     arguments: argparse.Namespace, ids: tuple[str, ...], gallery_ids: tuple[str, ...]
 ) -> tuple[Photos, Photos] | None:
-    """Return the photographs of both sides, or None where those of one are not known."""
+    """Return the photographs of both sides, or None if those of one side are not known."""
     from ..datasets import ImageFolder
 
     if arguments.no_figures:

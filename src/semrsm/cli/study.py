@@ -1,7 +1,7 @@
 """``semrsm study``: the experiments of the paper, each on any network and data set.
 
-One loop over the records of :data:`semrsm.studies.STUDIES`: what a study takes, refuses and does,
-its record says.
+One loop over the records of :data:`semrsm.studies.STUDIES`, each with its options, checks and
+function.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _add(studies: Any, study: Study) -> None:
     )
     add_data_options(parser)
     add_model_options(parser, several=study.several_help)
-    # Whether it was given is told from its default, which `_check` puts in.
+    # None shows that --model was not given; `_check` puts in the default.
     parser.set_defaults(model=None, default_model=parser.get_default("model"), features=None)
     if study.takes_features:
         parser.add_argument(
@@ -138,7 +138,7 @@ def run(study: Study, arguments: argparse.Namespace) -> None:
 
 
 def _check(study: Study, arguments: argparse.Namespace) -> None:
-    """Refuse, before any network runs, what the study would refuse after it."""
+    """Check the command before any network runs."""
     _check_source(study, arguments)
     if arguments.model is None:
         arguments.model = arguments.default_model
@@ -148,7 +148,7 @@ def _check(study: Study, arguments: argparse.Namespace) -> None:
     if isinstance(prefix, str) and prefix not in ("auto", "keep"):
         raise InputError(f"--prefix-tokens: expected a number, 'auto' or 'keep'; got {prefix!r}")
     if not study.takes_features and prefix != "auto":
-        raise InputError("--prefix-tokens: expected 'auto', which is all that this study knows")
+        raise InputError("--prefix-tokens: expected 'auto', the only value for this study")
     given = "model" if arguments.features is None else "features"
     count, most = len(getattr(arguments, given)), study.most_networks
     if most is not None and count > most:
@@ -157,7 +157,7 @@ def _check(study: Study, arguments: argparse.Namespace) -> None:
 
 
 def _check_source(study: Study, arguments: argparse.Namespace) -> None:
-    """Refuse options of absent inputs: nobody would notice that they do nothing."""
+    """Refuse options of absent inputs, which would have no effect."""
 
     def refuse(options: Sequence[str], expected: str) -> None:
         given = [name for name in options if getattr(arguments, name) is not None]
@@ -183,7 +183,7 @@ def _check_source(study: Study, arguments: argparse.Namespace) -> None:
 
 
 def _inputs(study: Study, arguments: argparse.Namespace, options: dict[str, Any]) -> Inputs:
-    """Open what the study works on; networks run when all else has been checked."""
+    """Open the inputs of the study; networks run after all other checks."""
 
     def watch(title: str, unit: str) -> AbstractContextManager[Progress | None]:
         return progress_bar(title, unit, quiet=arguments.json)
@@ -224,12 +224,12 @@ def _inputs(study: Study, arguments: argparse.Namespace, options: dict[str, Any]
 
 
 def _network(arguments: argparse.Namespace, name: str) -> Any:
-    """Return the name of a network, or the network where it is for images of another size."""
+    """Return the name of a network, or with --size, the network itself."""
     return name if arguments.size is None else loaded(arguments, name)
 
 
 def _saved(arguments: argparse.Namespace, data: Any) -> tuple[Features, ...]:
-    """Return the features of the files that were named."""
+    """Return the features of the files of --features."""
     from ..features import load_features
 
     found = []

@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
         "--features",
         type=Path,
         metavar="STORE",
-        help="the features, where this machine has them at another place",
+        help="the features, if they lie at another place on this machine",
     )
     parser.add_argument("--workers", type=int, help="threads (default: one for each core)")
 

@@ -1,4 +1,4 @@
-"""Readers of images: anything with a length, ``ids``, and PIL images by index is a data set."""
+"""Readers of data sets: a data set has a length, ``ids``, and PIL images by index."""
 
 from . import cityscapes, egoobjects, imagenet, scenes, tinyimagenet
 from .cityscapes import Cityscapes
@@ -34,7 +34,7 @@ __all__ = [
     "sample_photos",
 ]
 
-# A reader of the command: its name, and the options that its module declares.
+# The readers of the command: name, reader, and the options that its module declares.
 register("folder", ImageFolder)
 register("class-folders", ClassFolders)
 register("imagenet", ImageNet, imagenet.OPTIONS)

@@ -26,7 +26,7 @@ BACKGROUNDS = ("plain", "gradient", "noise")
 _NOISE = 12
 
 
-#: How far they are from their mean colour, at most.
+#: The largest distance of a cell from the mean colour, in each channel.
 _CONTRAST = 64
 
 
@@ -61,7 +61,7 @@ def made_background(kind: str, size: tuple[int, int], source: Random) -> Image:
 
 
 def part_of_photo(photo: Any, size: tuple[int, int], source: Random) -> Image:
-    """Return as large a part of a photograph as has the proportions of a scene."""
+    """Return a random part of a photograph: the largest with the proportions of a scene."""
     image = upright_rgb(photo)
     factor = min(image.width / size[0], image.height / size[1])
     width = min(max(1, int(size[0] * factor)), image.width)
@@ -92,7 +92,7 @@ def checked_backgrounds(value: Any, max_pixels: int) -> Any:
         )
     if not len(value):
         raise InputError("backgrounds: expected at least one photograph; the data set is empty")
-    # A tuple says that there are no photographs.
+    # A tuple stands for made backgrounds, so a tuple of photographs becomes a list.
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _OPAQUE = 128
 
 
-#: Less of a cut-out's bounding box than this filled, and hardly anything is to be seen of it.
+#: The smallest filled share of a cut-out's bounding box: with less, hardly anything is visible.
 _FEWEST_FILLED = 0.02
 
 
-#: Cut-outs are enlarged by no more than this, or their blur would tell them apart.
+#: The largest enlargement of a cut-out: beyond it, blur would identify the cut-out.
 _LARGEST_ENLARGEMENT = 2.0
 
 
@@ -36,7 +36,7 @@ NEEDS = {"extra": "features", "purpose": "Composing scenes"}
 
 
 class Cutout(NamedTuple):
-    """One file; `frame` encloses all that is not fully transparent, within the upright image."""
+    """One file; `frame` encloses all pixels of the upright image that are not fully transparent."""
 
     name: str
     path: str
@@ -85,7 +85,7 @@ def read_cutouts(
 
 
 def _problem(alpha: Image) -> str | None:
-    """Return why an alpha channel is none of a cut-out, or None."""
+    """Return the reason why an alpha channel is not that of a cut-out, or None."""
     pixels = np.asarray(alpha)
     least, most = int(pixels.min()), int(pixels.max())
     if least >= _OPAQUE:
@@ -97,7 +97,7 @@ def _problem(alpha: Image) -> str | None:
 
 
 def _thing(file: str) -> str:
-    """Return what the name of a file says that it shows.
+    """Return the thing that a file shows, according to the file's name.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def opened_cutout(path: str, max_pixels: int) -> Image:
             return upright
     except ImageReadError:
         raise
-    # Decoders raise nearly anything on damaged files; all of it means the same to the caller.
+    # Decoders raise nearly any exception on damaged files; all mean the same to the caller.
     except Exception as error:
         cause = str(error) or type(error).__name__
         raise ImageReadError(f"{path}: cannot be read as an image: {cause}") from error

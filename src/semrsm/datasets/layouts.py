@@ -1,4 +1,4 @@
-"""Where the objects of a composed scene stand, so that each of them is to be seen."""
+"""Places for the objects of a composed scene, such that each object is visible."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-#: Places tried for an object before it is made smaller, by how much, and how often.
+#: Places tried for an object before it is made smaller, the factor, and the number of sizes.
 _PLACES, _SMALLER, _SIZES = 20, 0.8, 6
 
 
-#: The side of the square that every object must find room in, however many there are.
+#: The smallest side in pixels of a cell, when each object gets a cell of a grid.
 SMALLEST_CELL = 16
 
 
@@ -30,7 +30,7 @@ _KEPT = 256
 
 
 class _Place(NamedTuple):
-    """A cut-out in a scene: where its frame lies there, in whole pixels."""
+    """A cut-out in a scene: the place of its frame, in whole pixels."""
 
     cutout: Cutout
     left: int
@@ -80,7 +80,7 @@ class Layout:
         for cutout in cutouts:
             place = self._free_place(cutout, owner, totals, source)
             if place is None:
-                # Too crowded: beside each other there is room for all.
+                # Too crowded: side by side, in the cells of a grid, all objects have room.
                 return self._result(*self._in_a_grid(cutouts, source))
             totals.append(self._lay(place, owner, len(places)))
             places.append(place)
@@ -130,7 +130,7 @@ class Layout:
         return places, owner, totals
 
     def _lay(self, place: _Place, owner: NDArray[np.int32], number: int) -> int:
-        """Give an object its pixels, and return how many."""
+        """Assign an object its pixels, and return their number."""
         cutout, left, top, width, height, mirrored = place
         mask = self._mask(cutout, width, height, mirrored)
         owner[top : top + height, left : left + width][mask] = number
@@ -183,5 +183,5 @@ def draw_several(values: Sequence[Any], number: int, source: Random) -> list[Any
 
 
 def cells_on_a_side(objects: int) -> int:
-    """Return how many rows and columns of a grid have room for so many objects."""
+    """Return the number of rows, and of columns, of a grid with a cell for each object."""
     return math.isqrt(objects - 1) + 1

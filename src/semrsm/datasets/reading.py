@@ -1,4 +1,4 @@
-"""What the readers of data sets share: their form, and the careful reading of others' files."""
+"""The base class of data sets, and the careful reading of other people's files."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _NAMED = 5
 
 
 class Box(NamedTuple):
-    """Where one object lies in an image, in pixels from the upper left corner.
+    """The box around one object of an image, in pixels from the upper left corner.
 
     Attributes
     ----------
     left, top, right, bottom : float
-        Inside the image; without area where the annotation lies outside.
+        Inside the image; the area is zero where the annotation lies outside.
     category : str or None
         None where the object has no category.
     instance : str or None
-        The same for the same object in other images; None where that is not annotated.
+        An id that the same object has in all images; None where it is not annotated.
     """
 
     left: float
@@ -45,7 +45,7 @@ class Box(NamedTuple):
 
 
 class ImageFiles:
-    """Images in files, with what is known about each: the form of every data set.
+    """Images in files, with their annotations: the base class of every data set.
 
     Attributes
     ----------
@@ -55,9 +55,9 @@ class ImageFiles:
     labels : tuple of str or None
         The class of each image.
     objects : tuple of frozenset of str, or None
-        What each image shows.
+        The objects that each image shows.
     boxes : tuple of tuple of Box, or None
-        Where in each image.
+        The boxes of the objects in each image.
     groups : tuple of str or None
         A key for each image that near duplicates share.
     """
@@ -98,7 +98,7 @@ class ImageFiles:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The distinct labels, sorted; none where images have no labels."""
+        """The distinct labels, sorted; empty where images have no labels."""
         return tuple(sorted(set(self.labels or ())))
 
     def take(self, indices: Sequence[int]) -> Any:
@@ -107,12 +107,12 @@ class ImageFiles:
         Parameters
         ----------
         indices : sequence of int
-            Into :attr:`ids`; such as ``range(0, len(data), 10)``.
+            Positions in :attr:`ids`, such as ``range(0, len(data), 10)``.
 
         Raises
         ------
         InputError
-            If there are none, or one is out of range or repeated.
+            If `indices` is empty, or a number is out of range or repeated.
         """
         chosen = [int(i) for i in indices]
         if not chosen or len(set(chosen)) < len(chosen):
@@ -132,18 +132,18 @@ class ImageFiles:
 
 
 def existing_folder(path: str | Path, what: str) -> Path:
-    """Return a folder that must be there.
+    """Return a folder, or refuse a path that is not one.
 
     Parameters
     ----------
     path : str or Path
     what : str
-        What is expected, such as ``"the root of TinyImageNet, with wnids.txt"``.
+        The expected folder in words, such as ``"the root of TinyImageNet, with wnids.txt"``.
 
     Raises
     ------
     InputError
-        If it is not.
+        If the folder does not exist.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -158,7 +158,7 @@ def read_text(path: Path) -> str:
     Raises
     ------
     InputError
-        If it is missing or no text.
+        If it is missing or not text.
     """
     if not path.is_file():
         raise InputError(f"root: expected the file {str(path)!r}, which does not exist")
@@ -192,7 +192,7 @@ def records(holder: dict[str, Any], key: str, source: Path) -> list[dict[str, An
     Raises
     ------
     InputError
-        If it is not; the message names the first that is no object.
+        If it is not one; the message names the first entry that is not an object.
     """
     found: list[dict[str, Any]] = field(holder, key, list, str(source))
     for i, record in enumerate(found):
@@ -204,12 +204,12 @@ def records(holder: dict[str, Any], key: str, source: Path) -> list[dict[str, An
 
 
 def field(record: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """Return a field that must be there and of a kind.
+    """Return a required field of a record, of the expected type.
 
     Raises
     ------
     InputError
-        If it is not; the message begins with `where`.
+        If it is missing or of another type; the message begins with `where`.
     """
     if key not in record:
         raise InputError(f"{where}: the field {key!r} is missing")
@@ -243,7 +243,7 @@ def clipped(
 
 
 def _resolved(path: Path) -> Path:
-    """Return where a path leads; links in a circle are refused, whether or not the file exists.
+    """Return the target of a path; links in a circle are refused, whether or not the file exists.
 
     ``Path.resolve()`` alone refuses them only before Python 3.13.
     """
@@ -258,12 +258,12 @@ def _resolved(path: Path) -> Path:
 class Inside:
     """Files of one folder by the names that annotations give them.
 
-    Annotations come from others, and must not make a reader open what lies elsewhere.
+    Annotations come from others, and must not make a reader open files elsewhere.
 
     Parameters
     ----------
     folder : Path
-        It may itself be a link; what counts is where it leads.
+        It may itself be a link; its target counts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -271,7 +271,7 @@ class Inside:
         self._real = folder.resolve()
 
     def find(self, name: str, where: str) -> str | None:
-        """Return the path of a file, or None where there is none of that name.
+        """Return the path of a file, or None if no file has that name.
 
         Parameters
         ----------
@@ -308,17 +308,17 @@ class Inside:
 
 
 class LeftOut:
-    """Counts what a reader leaves out, for one warning at the end."""
+    """Counts the entries that a reader leaves out, for one warning at the end."""
 
     def __init__(self) -> None:
         self._reasons: list[str] = []
 
     def add(self, name: str, reason: str) -> None:
-        """Note that something is left out."""
+        """Count one entry that is left out."""
         self._reasons.append(f"{name}: {reason}")
 
     def finish(self, reader: str, remaining: int) -> None:
-        """Warn once of all that was left out; to be called from the ``__init__`` of a reader.
+        """Warn once of all entries left out; to be called from the ``__init__`` of a reader.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The readers of data sets by the name that the command knows them by."""
+"""The readers of data sets, by their names in the command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Option:
     kind : {str, int, float}
         The type of a value.
     several : bool
-        Whether it takes one value or more, which arrive as a list.
+        Whether it takes several values, which arrive as a list.
     """
 
     name: str
@@ -62,7 +62,7 @@ READERS: dict[str, Reader] = {}
 
 
 def register(name: str, open: Callable[..., Any], options: Sequence[Option] = ()) -> Reader:
-    """Make a reader of data sets known to the command.
+    """Add a reader of data sets to the command.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Scenes composed of cut-outs, so that what each image shows, and where, is known exactly."""
+"""Scenes composed of cut-outs: the objects of each image and their places are known exactly."""
 
 from __future__ import annotations
 
@@ -45,45 +45,45 @@ OPTIONS = (
 class ComposedScenes(ImageFiles):
     """Scenes composed of cut-outs, with known objects at known places.
 
-    A cut-out is a PNG file with transparency. Each scene shows some of them, all different objects,
-    on a background; later ones may cover a part of earlier ones.
+    A cut-out is a PNG file with transparency. Each scene shows cut-outs of different objects on a
+    background; later ones may cover a part of earlier ones.
 
     Parameters
     ----------
     root : str or Path
-        A folder tree of cut-outs. Hidden files and folders are skipped, links to folders are not
+        A folder tree of cut-outs. Hidden files and folders are skipped; links to folders are not
         followed.
     count : int, default 200
-        How many scenes.
+        The number of scenes.
     objects_per_scene : int or (int, int), default (3, 6)
-        How many objects each scene shows: a number, or the fewest and the most.
+        The number of objects in each scene, or the fewest and the most.
     size : (int, int), default (480, 480)
         Width and height of the scenes in pixels.
     seed : int, default 0
-        Of everything that is drawn.
+        The seed of all random choices.
     objects : {"things", "folders"}, default "things"
-        What an object is. ``"things"``: what the file's name says, in lower case and with spaces
-        between words, without numbers around it and without ``mirror`` or ``flip`` behind it, so
-        that ``fruit/Apple-2.png`` and ``seasonal/apple_mirror.png`` are both ``"apple"``.
-        ``"folders"``: the folder that it lies in, such as ``"animals/birds"``.
+        The names of objects. ``"things"``: the file's name, in lower case, with spaces between
+        words, without numbers around it and without ``mirror`` or ``flip`` after it, so that
+        ``fruit/Apple-2.png`` and ``seasonal/apple_mirror.png`` are both ``"apple"``. ``"folders"``:
+        the folder of the file, such as ``"animals/birds"``.
     vocabulary : int or None, default 40
-        Use at most so many different objects, drawn once by the seed; None for all. The more there
-        are, the fewer do two scenes share.
+        The largest number of different objects, drawn once by the seed; None for all. With more of
+        them, two scenes share fewer.
     exclude : sequence of str, default ("cartoon", "symbols")
         Names of folders and files that are not used, or globs of them, at any depth. Collections
         that mix photographs and drawings have such folders.
     scale : (float, float), default (0.25, 0.45)
-        The smallest and the largest of an object's longer side, in units of the scene's shorter
-        one. Objects are smaller than that where their cut-out would have to be enlarged more than
-        twice, or where there is no room.
+        The smallest and the largest longer side of an object, in units of the scene's shorter side.
+        Objects are smaller where their cut-out would have to be enlarged more than twice, or where
+        there is no room.
     min_visible : float, default 0.5
-        The share of each object that the others leave visible, at least; 1 forbids overlap.
+        The smallest share of each object that stays visible; 1 forbids overlap.
     mirror : bool, default True
         Whether half of the objects are mirrored.
     backgrounds : {"plain", "gradient", "noise"}, folder, or data set, optional
-        What lies behind the objects: one colour, a change from one colour to another, smooth
-        coloured noise, or random parts of photographs in a folder or of a data set. Each scene has
-        one of the first three by default.
+        The background of the objects: one colour, a gradient between two colours, smooth coloured
+        noise, or random parts of photographs in a folder or of a data set. By default, each scene
+        has one of the first three at random.
     max_pixels : int
         Leave out larger cut-outs and refuse larger photographs.
 
@@ -92,9 +92,9 @@ class ComposedScenes(ImageFiles):
     ids : tuple of str
         ``"scene-000000"`` and so on.
     labels : tuple of str or None
-        The object of each scene, if all scenes show one only.
+        The object of each scene, if all scenes show only one.
     objects : tuple of frozenset of str
-        What each scene shows.
+        The objects of each scene.
     boxes : tuple of tuple of Box
         The smallest boxes around the visible pixels, in the order in which objects are laid over
         each other. ``category`` is the object, ``instance`` the relative path of its cut-out.
@@ -113,8 +113,8 @@ class ComposedScenes(ImageFiles):
     Warns
     -----
     UserWarning
-        Once, if cut-outs cannot be read, have no transparency, or hardly anything else; those are
-        left out.
+        Once, if cut-outs cannot be read, have no transparency, or are nearly all transparent; those
+        are left out.
 
     Notes
     -----
@@ -122,7 +122,7 @@ class ComposedScenes(ImageFiles):
     platform, or on the order in which the folder is listed. Which objects it shows depends neither
     on `size`, `scale`, `min_visible`, `mirror` nor `backgrounds`.
 
-    A pixel belongs to an object where that is at least half as opaque as it is anywhere.
+    An object covers the pixels at which it is at least half as opaque as at its most opaque pixel.
 
     Examples
     --------
@@ -196,7 +196,8 @@ class ComposedScenes(ImageFiles):
 
         scenes, boxes = [], []
         for number in range(count):
-            # A source of its own for each purpose, so that no option changes more than it names.
+            # Each purpose has its own random source, so that an option changes only its own
+            # subject.
             content = Random(f"{seed} content {number}")
             names = draw_several(known, fewest + draw_below(most - fewest + 1, content), content)
             chosen = [

@@ -1,8 +1,8 @@
 """Figures: heat maps of RSMs, distributions of similarity, and the overlay of one match.
 
 Every function draws into the axes or the figure that it is given, or into a new one of pyplot, and
-returns it; none shows or saves. Text and frames take their colours from the user's ``rcParams``, so
-that a dark style gives dark figures.
+returns it; no function shows or saves a figure. Text and frames take their colours from the user's
+``rcParams``, so that a dark style gives dark figures.
 """
 
 from .._internal.statistics import auc

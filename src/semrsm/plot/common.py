@@ -1,4 +1,4 @@
-"""What the figures share: sizes, words, new figures, scales."""
+"""Shared by all figures: sizes, words, new figures, scales."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEDIUM = 9.5
 
 
 def matcher_words(matcher: str) -> str:
-    """Return what an RSM of a matcher is called.
+    """Return the words for the RSM of a matcher.
 
     Examples
     --------
@@ -33,13 +33,13 @@ def matcher_words(matcher: str) -> str:
 
 
 def check_pair(texts: Any, name: str) -> None:
-    """Refuse what is not a pair of texts, before anything is drawn."""
+    """Refuse anything but a pair of texts, before drawing."""
     if isinstance(texts, str) or len(texts) != 2:
         raise InputError(f"{name}: expected two texts; got {texts!r}")
 
 
 def numbers(values: Any, name: str, dtype: Any = None) -> NDArray[Any]:
-    """Return `values` as an array, refusing what is none by name."""
+    """Return `values` as an array of numbers, or refuse them by name."""
     try:
         return np.asarray(values, dtype=dtype)
     except (TypeError, ValueError) as error:
@@ -48,7 +48,7 @@ def numbers(values: Any, name: str, dtype: Any = None) -> NDArray[Any]:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return a new figure of a size in inches."""
-    # pyplot, so that a notebook displays it; it is the reader's to close.
+    # pyplot, so that a notebook displays it; the user closes it.
     pyplot = require("matplotlib.pyplot", extra="plot", purpose="Plotting")
     figure: Figure = pyplot.figure(figsize=(width, height), layout="constrained")
     return figure
@@ -57,7 +57,7 @@ def new_figure(width: float, height: float) -> Figure:
 def panel_grid(figure: Figure, rows: int, columns: int) -> NDArray[Any]:
     """Return the axes of a grid of panels, shape (rows, columns)."""
     if figure.get_layout_engine() is None and hasattr(figure, "set_layout_engine"):
-        figure.set_layout_engine("constrained")  # a figure has one, a part of a figure has not
+        figure.set_layout_engine("constrained")  # not for a part of a figure
     axes: NDArray[Any] = figure.subplots(rows, columns, squeeze=False)
     return axes
 
@@ -78,7 +78,7 @@ def add_scale(figure: Any, image: Any, axes: Any, text: str, **options: Any) -> 
 
 
 def is_bounded(kernel: str) -> bool:
-    """Tell by a kernel's label whether its values compare across layers; not, where it is unknown.
+    """Return whether the values of a kernel are bounded, by its label; False if it is unknown.
 
     Examples
     --------
@@ -87,12 +87,12 @@ def is_bounded(kernel: str) -> bool:
     """
     try:
         return resolve_kernel(kernel).is_bounded
-    except InputError:  # somebody's own, of which only the name is known
+    except InputError:  # a user's kernel of which only the label is known
         return False
 
 
 def resolve_share(share: str | None, kernel: str | None) -> str:
-    """Return which panels have one scale; by default all, where the kernel is bounded."""
+    """Return which panels share a scale; by default all, if the kernel is bounded."""
     if share is None:
         return "figure" if not kernel or is_bounded(kernel) else "layer"
     if share not in SHARES:

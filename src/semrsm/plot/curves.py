@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-#: By the name of a matcher, or the name of a solver: shades that stand on white and on black.
+#: Colours by the name of a matcher or solver, visible on white and on black.
 _SHADES: dict[str, tuple[str, ...]] = {
     BASELINE: ("#8f8f8f",),
     "optimal": ("#2f7fd0",),
@@ -113,9 +113,9 @@ def plot_retrieval(
     rows : sequence of mapping
         The table.
     kernel : str, optional
-        Which kernel; the cosine by default, or the first one where it is not there.
+        The kernel; by default the cosine, or the first one if there is no cosine.
     score : {"mean", "union"}
-        Which score.
+        The score.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 
@@ -135,7 +135,7 @@ def plot_retrieval(
     check_columns(rows, ("layer", "kernel", "matcher", "excluded", "score", "k", "f1", "chance"))
     kernels = list(dict.fromkeys(row["kernel"] for row in rows))
     kernel = kernel or ("cosine" if "cosine" in kernels else kernels[0])
-    # Baselines are no kernels of a Gram: they are drawn beside any of these.
+    # Baselines have no kernel of a Gram: they are drawn beside every kernel.
     own = {row["matcher"] for row in rows if row["kernel"] == kernel}
     baselines = {m for m in {row["matcher"] for row in rows} if m.startswith(("mean-", "maxsim"))}
     chosen = [
@@ -210,9 +210,9 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each layer, and for each size of random fields where there are only those. The
-        marker is the median over pairs, the line below it reaches down to the value that 5 % of
-        them stay below. What no matching at all reaches, far below the rest, stands in words.
+        A panel for each layer, or for each size of random fields if there are only fields. The
+        marker is the median over pairs; the line below it reaches down to the value that 5 % of
+        them stay below. The value without matching, far below the rest, is written in words.
 
     Raises
     ------
@@ -314,7 +314,7 @@ def plot_runtime(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
         )
     ax.set(xscale="log", yscale="log")
     ticks = sorted({row["vectors"] for row in shown})
-    # Neighbours that are too near for two numbers share the first one's.
+    # Points too close for two numbers share the number of the first.
     near = [any(low < tick < 1.4 * low for low in ticks) for tick in ticks]
     ax.set_xticks(ticks, ["" if n else str(t) for t, n in zip(ticks, near, strict=True)])
     ax.set_xticks([], minor=True)
@@ -371,13 +371,13 @@ def check_columns(rows: Sequence[Row], columns: Iterable[str]) -> None:
 
 
 def plain_axes(ax: Axes) -> None:
-    """Leave away what carries no data."""
+    """Hide the parts of axes that carry no data."""
     ax.spines[["right", "top"]].set_visible(False)
     ax.tick_params(labelsize=SMALL, length=3)
 
 
 def _finish(figure: Figure, axes: Any, used: int) -> None:
-    """Hide panels that hold nothing, and explain the colours of all others once."""
+    """Hide empty panels, and explain the colours of all others once."""
     for ax in list(axes.flat)[used:]:
         ax.set_visible(False)
     handles, names = axes.flat[0].get_legend_handles_labels()

@@ -1,7 +1,7 @@
 """One self-contained HTML page of text, figures and tables, which opens from disk anywhere.
 
-Nothing in it is loaded from elsewhere: figures are data URIs, and the page forbids its own
-requests. Every text is escaped.
+The page loads nothing from elsewhere: figures are data URIs, and its own policy forbids requests.
+Every text is escaped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Figure:
         The figure, or axes in it; or a function that draws and returns one, which is then called
         twice, for light and for dark pages; or the bytes of a PNG file.
     alt : str
-        What the figure shows, for those who cannot see it.
+        A description of the figure, for readers who cannot see it.
     caption : str
         The text below it.
     """
@@ -159,12 +159,12 @@ def write_report(
     title : str
         The title.
     sections : sequence of Section
-        What the report holds.
+        The sections of the report.
     provenance : mapping
-        Where it comes from: model, hash of the weights, preprocessing, versions, command. Mappings
-        in it are flattened and long lists are cut short.
+        The origin of the results: model, hash of the weights, preprocessing, versions, command.
+        Mappings in it are flattened and long lists are cut short.
     summary : str
-        What a reader should know first; below the title.
+        A summary, shown below the title.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def write_report(
     Raises
     ------
     InputError
-        If the suffix is another one, the folder does not exist, or there are no sections.
+        If the suffix is not ``.html``, the folder does not exist, or there are no sections.
     MissingDependencyError
         If there are figures to draw and matplotlib is not installed.
 

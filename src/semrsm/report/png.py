@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError, require
 
-#: Pixels along the longer side of a figure, at most.
+#: The largest number of pixels along the longer side of a figure.
 MAX_SIDE = 3200
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -42,7 +42,7 @@ def figure_to_png(figure: Any, dpi: float = 192.0, *, max_side: int = MAX_SIDE) 
     Raises
     ------
     InputError
-        If `dpi` or `max_side` is not positive, or `figure` is no figure.
+        If `dpi` or `max_side` is not positive, or `figure` is not a figure.
     """
     figure = whole_figure(figure)
     if not hasattr(figure, "savefig"):
@@ -62,7 +62,7 @@ def figure_to_png(figure: Any, dpi: float = 192.0, *, max_side: int = MAX_SIDE) 
 
 
 def drawn_png(draw: Any, scheme: str) -> bytes:
-    """Draw a figure in the colours of the page, without a trace in the user's settings."""
+    """Draw a figure in the colours of the page, and leave the user's settings unchanged."""
     matplotlib = require("matplotlib", extra="plot", purpose="A report with figures")
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     colours = dict.fromkeys(inks, _INK[scheme])

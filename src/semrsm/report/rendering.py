@@ -64,7 +64,7 @@ def _figure(figure: Figure) -> str:
 
 
 def _table(name: str, table: Table) -> str:
-    # A column of numbers stays one where some are missing.
+    # A column of numbers stays numeric where some are missing.
     filled = [
         [row[j] for row in table.rows if row[j] not in (None, "", "–")]
         for j in range(len(table.columns))

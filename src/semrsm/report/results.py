@@ -1,4 +1,4 @@
-"""The figures and the report of a results folder: RSMs side by side, what matched what."""
+"""The figures and the report of a results folder: RSMs side by side, and a match."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..features import Features
     from ..matrices.results import Results
 
-#: Larger grids make an overlay that nobody can read.
+#: The largest grid whose overlay can be read.
 MOST_PATCHES = 1024
 
 
@@ -33,7 +33,7 @@ def figures_of(results: Results) -> dict[str, Callable[[], Any]]:
     Parameters
     ----------
     results : Results
-        What ``semrsm rsm`` computed.
+        The results of ``semrsm rsm``.
 
     Returns
     -------
@@ -58,11 +58,11 @@ def write_results_report(
     Parameters
     ----------
     results : Results
-        What ``semrsm rsm`` computed.
+        The results of ``semrsm rsm``.
     path : str or Path
         A name that ends in ``.html``, or a folder.
     features : Features, optional
-        The features: with them the page shows which patch was matched with which.
+        The features, from which the page shows the matched patches.
     images : str, Path or data set, optional
         The photographs.
     **options
@@ -116,7 +116,7 @@ def _draw_rsms(results: Results, kernel: str) -> Any:
 
 
 def _most_changed(results: Results, layer: str) -> tuple[int, int] | None:
-    """Return the pair whose cosine the matching raises most, where that is known."""
+    """Return the pair whose cosine the matching raises most, or None if it is not known."""
     keys = [(layer, matcher) for matcher in (BASELINE, "optimal")]
     if any(key not in results.grams for key in keys):
         return None

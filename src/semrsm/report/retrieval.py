@@ -28,7 +28,7 @@ def draw_neighbours(
     ----------
     found : TopK or ApproximateTopK
     queries, gallery : Photos
-        The photographs, in the order of the images of either.
+        The photographs of both sides, in the order of the images.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def write_retrieval_report(
     Parameters
     ----------
     found : TopK or ApproximateTopK
-        What :func:`semrsm.topk` or :func:`semrsm.approximate_topk` returned.
+        The result of :func:`semrsm.topk` or :func:`semrsm.approximate_topk`.
     path : str or Path
         The file; its suffix must be ``.html``.
     figure : matplotlib figure, callable or bytes, optional
@@ -81,7 +81,7 @@ def write_retrieval_report(
     Raises
     ------
     InputError
-        If the suffix is another one, or the folder does not exist.
+        If the suffix is not ``.html``, or the folder does not exist.
     """
     rows = [
         [query, *(found.gallery_ids[i] for i in images)]

@@ -23,7 +23,7 @@ def write_study_report(result: StudyResult, path: str | Path) -> Path:
     Parameters
     ----------
     result : StudyResult
-        Of one of the studies of :data:`semrsm.studies.STUDIES`, or several joined.
+        The result of a study of :data:`semrsm.studies.STUDIES`, or several results joined.
     path : str or Path
         The file. Where the study's page is the explorer, also a folder; see
         :func:`semrsm.report.write_explorer`.
@@ -62,7 +62,7 @@ def write_translation_report(result: StudyResult, path: str | Path) -> Path:
     Parameters
     ----------
     result : TranslationResult
-        What :func:`semrsm.studies.translation` returned.
+        The result of :func:`semrsm.studies.translation`.
     path : str or Path
         A name that ends in ``.html``, or a folder; see :func:`semrsm.report.write_explorer`.
 

@@ -1,8 +1,7 @@
-"""Class agreement: are images that a network finds similar also those that it classifies alike.
+"""Class agreement: the relation of representational similarity to the predicted classes.
 
-For every pair of images the similarity at a layer meets the Jensen–Shannon divergence of the
-predicted class probabilities. The more negative their correlation, the more of what decides about
-the class the similarity sees.
+For every pair of images, the similarity at a layer is compared with the Jensen–Shannon divergence
+of the predicted class probabilities. The more negative their correlation, the better they agree.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ METHODS = ("pearson", "spearman")
 
 @dataclass(frozen=True)
 class ClassAgreementResult(StudyResult):
-    """The outcome of :func:`class_agreement`, with what the figures were drawn from.
+    """The outcome of :func:`class_agreement`, with the data of its figures.
 
     Attributes
     ----------
@@ -89,11 +88,12 @@ def class_agreement(
     layers : str or sequence of str, optional
         Some of the layers, as names or globs; all by default.
     kernels, matchers : sequence of str or objects
-        What is compared. The scatter figure shows the cosine, or the first kernel without it.
+        The kernels and matchers to compare. The scatter figure shows the cosine, or the first
+        kernel if the cosine is not among them.
     confidence : float, default 0.95
-        Of the intervals.
+        The confidence of the intervals.
     resamples, seed : int
-        Of the bootstrap.
+        The number of resamples of the bootstrap, and its seed.
     workers, memory, progress
         As for :func:`semrsm.gram`; progress counts the pairs of all layers and matchers.
 
@@ -108,19 +108,19 @@ def class_agreement(
     Raises
     ------
     InputError
-        If the features have no logits, too few images or lack a layer, all divergences are equal,
-        or an option is not known.
+        If the features have no logits or too few images, a layer is missing, all divergences are
+        equal, or an option is not known.
 
     Notes
     -----
     Probabilities are the softmax of the logits in float64, and divergences are in bits, so that
     they lie between 0 (equal) and 1 (no class in common). Intervals are percentiles over resamples
     of the *images*, the same ones in all rows, so that differences are paired; pairs of an image
-    with its own copy are left out. They say how far the result depends on the images that happened
-    to be taken, for this one network.
+    with its own copy are left out. They show how much the result depends on the choice of images,
+    for this one network.
 
-    Among the kernels, all functions of the distance alone (RBF, Laplacian, rational quadratic) have
-    one Spearman correlation, and so have the linear kernel and a polynomial of odd degree.
+    Kernels that are functions of the distance alone (RBF, Laplacian, rational quadratic) have the
+    same Spearman correlation, and so have the linear kernel and polynomials of odd degree.
 
     Examples
     --------
@@ -360,11 +360,11 @@ STUDY = Study(
     "  semrsm study class-agreement photos/ --model efficientnet-lite0 efficientnet-lite1 "
     "--layers _blocks.15 --out agreement/",
     title="Similarity and predicted classes",
-    question="Are images that a network finds similar also those that it classifies alike? For "
-    "every pair of images the similarity at a layer meets the Jensen–Shannon divergence of the "
-    "predicted class probabilities. The more negative their correlation, the better they "
-    "agree. Differences are to the spatio-semantic RSM with the same kernel; an interval that "
-    "does not contain 0 speaks for a difference that does not hang on the images taken.",
+    question="Does a network predict similar classes for images that it represents alike? For "
+    "every pair of images, the similarity at a layer is compared with the Jensen–Shannon "
+    "divergence of the predicted class probabilities. The more negative their correlation, the "
+    "better they agree. Differences are to the spatio-semantic RSM with the same kernel; where "
+    "the interval does not contain 0, the choice of images does not explain the difference.",
     columns={
         "model": "Model",
         "layer": "Layer",
@@ -383,7 +383,7 @@ STUDY = Study(
     figures={
         "scatter": (
             "Similarity against divergence",
-            "Every point is a pair of images; the darker, the more pairs.",
+            "Every point is a pair of images; darker means more pairs.",
         ),
         "correlations": (
             "Correlations",

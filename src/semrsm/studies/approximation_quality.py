@@ -1,4 +1,4 @@
-"""Approximation: what cheaper matchings reach, and what they cost beside exact ones.
+"""Approximation: the quality and the cost of cheaper matchings, beside exact ones.
 
 The quality of a matcher is its matched similarity divided by the optimal one of the same pair. Its
 cost is the time of one pair on one thread, from the features to the value.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-#: None, the approximations of the paper with its windows, and the exact matching.
+#: No matching, the approximations of the paper with its windows, and the exact matching.
 MATCHERS: tuple[Matcher, ...] = (
     NoMatch(),
     Greedy(),
@@ -54,18 +54,18 @@ SIZES = (49, 196, 784, 1024, 2304, 4096)
 
 SMOOTH = "smooth random fields"
 
-#: Concept vectors of all fields of one S together: many images where they are small, so that what
-#: one call costs whatever its size does not count.
+#: Concept vectors of all fields of one S together. Small fields come in many images, so that the
+#: fixed cost of a call does not count.
 _FIELD_VECTORS = 12288
 
-#: Seconds below which a measurement is repeated however often: that costs nothing, and the first
-#: calls of a process are slow.
+#: Seconds that the rounds of a measurement take together, at least: the first calls of a process
+#: are slow.
 _SHORT = 0.1
 
 
 @dataclass(frozen=True)
 class ApproximationResult(StudyResult):
-    """The outcome of :func:`approximation`, with what the figures were drawn from.
+    """The outcome of :func:`approximation`, with the data of its figures.
 
     Attributes
     ----------
@@ -101,13 +101,13 @@ def approximation(
     layers : str or sequence of str, optional
         Some of the layers, as names or globs; all by default.
     matchers : sequence of str or Matcher
-        What is measured; the exact matcher joins them where it is not among them.
+        The matchers to measure; the exact one is added if it is not among them.
     images : int, default 24
-        How many images of the features are taken, evenly spread; all where there are fewer. Of
-        fields, as many at most, and fewer of large S.
+        The number of images of the features, evenly spread; all if there are fewer. It is also the
+        largest number of fields of one S; of large S there are fewer.
     sizes : sequence of int
-        Numbers of concept vectors S for which smooth random fields are made as well, squares; none
-        where empty.
+        Numbers S of concept vectors, squares, for which smooth random fields are measured too;
+        empty for no fields.
     channels : int, default 256
         Channels C of the fields.
     peers : sequence of str
@@ -115,15 +115,15 @@ def approximation(
         ``"lapx"``, ``"ortools"``. Those that are not installed are left out, and the protocol says
         so.
     peer_pairs : int, default 2
-        Pairs that peers are timed on.
+        The number of pairs on which peers are timed.
     rounds : int, default 3
-        How often each measurement is made; the shortest time counts. Those of a few milliseconds
-        are made more often.
+        The number of repetitions of each measurement; the shortest time counts. Measurements of a
+        few milliseconds are repeated more often.
     limit : float, default 60
-        Seconds for one measurement of a matcher or a peer: it is not repeated beyond that, and a
-        peer that needs longer is stopped, and no longer asked for larger S.
+        Seconds for one measurement of a matcher or a peer. It is not repeated beyond that; a peer
+        that needs longer is stopped, and not tried at larger S.
     seed : int
-        Of the fields.
+        The seed of the fields.
     memory : int or str, optional
         As for :func:`semrsm.gram`.
     progress : callable, optional
@@ -136,24 +136,23 @@ def approximation(
         value that 5 % of the pairs stay below, mean and smallest. Cost: milliseconds per pair on
         one thread, the product of the concept vectors included. A field's row has the model
         ``"smooth random fields"`` and the layer ``"S=…"``. Rows of peers have the matcher
-        ``"optimal"`` and the quality of what they returned, on the pairs they were timed on.
+        ``"optimal"`` and the quality of their results, on the pairs of the timing.
 
     Raises
     ------
     InputError
-        If an argument is not what it must be; nothing has been measured then.
+        If an argument is invalid; nothing has been measured then.
 
     Notes
     -----
-    All kernels see V, so that the quality of the cosine is that of V: the norms cancel. Quality
-    means little where the optimal similarity is not positive; such pairs are counted in
-    ``undefined`` and left out. Times of the package's own matchers are those of a whole Gram on one
-    thread, divided by its pairs; those of peers are of one pair after the other, the product and
-    the solver together.
+    The quality of the cosine is that of V, since the norms cancel. Quality means little where the
+    optimal similarity is not positive; such pairs are counted in ``undefined`` and left out. Times
+    of the package's own matchers are those of a whole Gram on one thread, divided by its pairs;
+    those of peers are of one pair after the other, the product and the solver together.
 
     Smooth fields are random normal values on a grid four times coarser, interpolated linearly, plus
-    a tenth of noise: neighbours are alike, as in features. They are there for the time at any S;
-    what matters to quality, how images of the world resemble one another, they do not have.
+    a tenth of noise: neighbours are alike, as in features. They serve to measure time at any S.
+    Their quality says little about real images, which resemble one another in other ways.
 
     Examples
     --------
@@ -212,7 +211,7 @@ def approximation(
         if progress is not None:
             progress(done, total)
 
-    # Small ones first, so that a peer that is too slow is found out where that costs least.
+    # Small S first, so that a peer that is too slow is stopped where that costs least.
     for source in sorted(sources, key=lambda s: s.vectors):
         tokens = source.read()
         measured: dict[str, tuple[Gram, float]] = {}
@@ -296,7 +295,7 @@ def _timed_gram(
         done += 1
         best = min(best, seconds)
     count = len(tokens)
-    # Matchers that may not match an image with itself by the identity solve that pair too.
+    # Some matchers do not match an image with itself by the identity: they solve that pair too.
     own = count if matcher.solves_self else 0
     return found, best / (count * (count - 1) // 2 + own)
 
@@ -304,7 +303,7 @@ def _timed_gram(
 def _quality(
     values: NDArray[np.float64], optimum: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], int]:
-    """Return value ÷ optimum where the optimum is positive, and how often it is not."""
+    """Return value ÷ optimum where the optimum is positive, and the number of other pairs."""
     defined = optimum > 0
     return values[defined] / optimum[defined], int(np.count_nonzero(~defined))
 
@@ -322,7 +321,7 @@ def checked_peers(names: Sequence[str]) -> list[str]:
 
 
 def side_of(size: Any) -> int:
-    """Return the side of a grid of so many concept vectors, or refuse what is not a square."""
+    """Return the side of a grid of `size` concept vectors, or refuse any other than a square."""
     side = int(np.sqrt(whole_number(size, "sizes", 4)))
     if side * side != size:
         raise InputError(f"sizes: expected squares, such as 49 or 4096; got {size!r}")
@@ -365,11 +364,11 @@ def _run(inputs: Inputs, options: Options) -> StudyResult:
 
 STUDY = Study(
     name="approximation",
-    help="measure what approximate matchings reach and cost, beside exact solvers",
+    help="measure the quality and cost of approximate matchings, beside exact solvers",
     examples="  semrsm study approximation photos/ --layers _blocks.4 _blocks.10 --out "
     "approximation/\n"
     "  semrsm study approximation --sizes 49 196 784 --out approximation/",
-    title="What approximate matchings reach, and what they cost",
+    title="Quality and cost of approximate matchings",
     question="Quality is the matched similarity divided by the optimal one of the same pair; cost "
     "is the time of one pair on one thread, from features to value.",
     columns={
@@ -402,12 +401,12 @@ STUDY = Study(
         ),
         Option(
             "--peers",
-            "solvers of other packages, some of scipy, lapjv, lapx, ortools (default: those that "
+            "solvers of other packages, any of scipy, lapjv, lapx, ortools (default: those that "
             "are installed)",
             nargs="*",
             metavar="SOLVER",
         ),
-        Option("--rounds", "of each measurement (default: %(default)s)", int, 3),
+        Option("--rounds", "repetitions of each measurement (default: %(default)s)", int, 3),
     ),
     check=_check,
     alone="random fields are of no network",

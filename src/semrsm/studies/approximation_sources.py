@@ -52,7 +52,7 @@ class Source:
 
 
 def taken(array: NDArray[Any], chosen: Sequence[int]) -> NDArray[Any]:
-    """Return some images as (N, S, C), contiguous, in the dtype that is computed in."""
+    """Return some images as (N, S, C), contiguous, in the dtype of the computation."""
     tokens = measure(np.stack([array[i] for i in chosen]), "features")
     block = tokens.block(0, tokens.count)
     return block.vectors.reshape(tokens.count, -1, tokens.channels)

@@ -1,4 +1,4 @@
-"""Similarities of images that need no RSM: what practitioners would try first."""
+"""Simple similarities of images, which need no RSM: the usual first choices."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Ways to compare that need no RSM, by the name in the table's column ``matcher``.
+#: Similarities that need no RSM, by their name in the table's column ``matcher``.
 BASELINES = ("mean-pooled", "maxsim", "maxsim-reverse", "maxsim-symmetric")
 
 _PIECE = 32 << 20
 
 
 def checked_baselines(names: Sequence[str], matchers: Mapping[str, Matcher]) -> list[str]:
-    """Return the names of baselines, or refuse unknown ones and those that are taken."""
+    """Return the names of baselines, or refuse unknown ones and the names of matchers."""
     chosen = [names] if isinstance(names, str) else list(names)
     for name in chosen:
         if name not in BASELINES:
@@ -39,7 +39,7 @@ def checked_baselines(names: Sequence[str], matchers: Mapping[str, Matcher]) -> 
 
 
 def baseline_similarities(features: Any, names: Sequence[str] = BASELINES) -> dict[str, Array]:
-    """Return the similarities that practitioners would try first.
+    """Return the similarities of all pairs of images under some baselines.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def baseline_similarities(features: Any, names: Sequence[str] = BASELINES) -> di
     Returns
     -------
     dict of str to ndarray of float64, shape (N, N)
-        Of each row's image as the query with each column's. A vector of zeros has no direction: its
-        cosine is 0.
+        Each row's image is the query, each column's the result. A vector of zeros has no direction:
+        its cosine is 0.
 
     Notes
     -----

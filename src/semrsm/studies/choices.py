@@ -1,4 +1,4 @@
-"""The choices that studies share: kernels, matchers, layers, resamples; checked before any work."""
+"""Options that studies share: kernels, matchers, layers, resamples; checked before any work."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ BOOTSTRAP = Group(
     (
         Option("--confidence", "(default: %(default)s)", float, 0.95),
         Option("--resamples", "(default: %(default)s)", int, 1000),
-        Option("--random-seed", "of the resamples (default: %(default)s)", int, 0, keyword="seed"),
+        Option(
+            "--random-seed", "seed of the resamples (default: %(default)s)", int, 0, keyword="seed"
+        ),
     ),
     lambda options: check_bootstrap(options["confidence"], options["resamples"], options["seed"]),
 )
@@ -75,7 +77,7 @@ def chosen_features(features: Any, layers: str | Sequence[str] | None, *, fewest
     Raises
     ------
     InputError
-        If `features` are none, have too few images, or lack a layer.
+        If `features` is not a Features, has too few images, or lacks a layer.
     """
     if not isinstance(features, Features):
         raise InputError(
@@ -118,7 +120,7 @@ def compute_grams(
 
 
 def measured_layers(features: Features) -> dict[str, Tokens]:
-    """Return each layer, checked and measured once for all that is computed from it."""
+    """Return the tokens of each layer, checked and measured once for all matchers."""
     return {layer: features.tokens(layer) for layer in features}
 
 

@@ -1,4 +1,4 @@
-"""What each location of an image gives to its similarity with another, under one matching."""
+"""The contribution of each location to the similarity of two images, under one matching."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: The part of the locations whose share of the similarity says how concentrated it is.
+#: The part of the locations whose share of the similarity measures its concentration.
 TOP = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class LocationMap:
-    """Where the similarity of a pair of images sits, under one matching.
+    """The contributions of all locations to the cosine of two images, under one matching.
 
     Attributes
     ----------
     left : ndarray of float64, shape (H, W)
-        What each location of the left image gives to the cosine; the sum is the cosine.
+        The contribution of each location of the left image; they sum to the cosine.
     right : ndarray of float64, shape (H, W)
         The same contributions at the locations of their partners in the right image.
     partner : ndarray of int64, shape (H * W,)
         The location in the right image that each one of the left is matched with, counted row by
-        row; −1 where it stayed free.
+        row; −1 for a location without a partner.
     similarity : float
         The cosine.
     gap : float
-        How much larger the cosine of the best matching can be, relative to the larger of the two; 0
-        where this one is certainly the best.
+        The relative gap between the cosine and its upper bound; 0 where this matching is certainly
+        the best.
     """
 
     left: Array = field(repr=False)
@@ -49,7 +49,7 @@ class LocationMap:
     gap: float
 
     def displacements(self) -> Array:
-        """Return how far each partner is from the same location, in cells, NaN where free.
+        """Return the distance of each partner from the same location, in cells; NaN without one.
 
         Returns
         -------
@@ -59,7 +59,7 @@ class LocationMap:
         return np.where(self.partner >= 0, np.hypot(*offsets), np.nan)
 
     def beyond(self, cells: int) -> NDArray[np.bool_]:
-        """Return whether each partner is more than so many rows or columns away.
+        """Return whether each partner is more than `cells` rows or columns away.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class LocationMap:
 def location_map(
     a: Any, b: Any, grid: tuple[int, int], *, matcher: str | Matcher = "optimal"
 ) -> LocationMap:
-    """Map what each location gives to the cosine of two images.
+    """Map the contribution of each location to the cosine of two images.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def location_map(
 
 
 def random_displacements(grid: tuple[int, int]) -> tuple[Array, Array]:
-    """Return how far a uniformly random permutation moves a location.
+    """Return the displacements under a uniformly random permutation, with their probabilities.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def random_displacements(grid: tuple[int, int]) -> tuple[Array, Array]:
     Returns
     -------
     distances, probabilities : ndarray of float64, shape (H * W,)
-        In cells, for each number of rows and columns moved; distances repeat.
+        Distances in cells, one for each number of rows and columns moved; distances repeat.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Layers: how alike are all layers' RSMs, spatio-semantic and semantic, of one network or two.
+"""Layers: CKA between the RSMs of all layers, spatio-semantic and semantic, of one or two networks.
 
-The alignment (CKA) of the semantic with the spatio-semantic RSM of one and the same layer says how
-much of what the usual RSM sees is decided by where things are: nothing where a layer has a single
-location, and more the more locations it has.
+The alignment (CKA) of the semantic with the spatio-semantic RSM of the same layer shows how much
+locations matter to the usual RSM: not at all where a layer has a single location, and more with
+more locations.
 """
 
 from __future__ import annotations
@@ -50,13 +50,14 @@ SCORES = {"cka": False, "debiased_cka": True}
 
 @dataclass(frozen=True)
 class LayersResult(StudyResult):
-    """The outcome of :func:`layers`, with what the figures were drawn from.
+    """The outcome of :func:`layers`, with the data of its figures.
 
     Attributes
     ----------
     diagonal : tuple of mapping
-        Rows like those of the table, each of one layer's spatio-semantic RSM and one of its matched
-        RSMs; where two networks are compared, of either of them. Empty without the matcher "none".
+        Rows like those of the table, each for a layer's spatio-semantic RSM and one of its matched
+        RSMs; for the layers of both networks where two are compared. Empty without the matcher
+        "none".
     grams : mapping of (str, str) to Gram
         By layer and matcher.
     other_grams : mapping of (str, str) to Gram, or None
@@ -93,7 +94,8 @@ def layers(
     layers, other_layers : str or sequence of str, optional
         Some of the layers of either, as names or globs; all by default.
     kernels, matchers : sequence of str or objects
-        What the RSMs are made with. The heat maps show the cosine, or the first kernel without it.
+        The kernels and matchers of the RSMs. The heat maps show the cosine, or the first kernel if
+        the cosine is not among them.
     interval : float, optional
         Also give intervals of this confidence (say 0.95), as :func:`semrsm.cka` does; they need at
         least six images.
@@ -104,21 +106,21 @@ def layers(
     -------
     LayersResult
         The table has a row per layer × matcher × layer × matcher × kernel: the biased and the
-        debiased CKA of the two RSMs, with the sizes of both layers. Without `other`, every pair
-        stands in it both ways round. An estimate is NaN where it is undefined, because an RSM is
-        constant after centring; the protocol says how often. An interval is NaN also where it is so
-        without one of the images.
+        debiased CKA of the two RSMs, with the sizes of both layers. Without `other`, every pair has
+        a row in each order. An estimate is NaN where it is undefined, because an RSM is constant;
+        the protocol counts such rows. An interval is NaN also where leaving out one image makes the
+        estimate undefined.
 
     Raises
     ------
     InputError
-        If there are too few images, the two have different ones, a layer is missing, or an option
-        is not known; nothing has been matched then.
+        If there are too few images, the two networks have different ones, a layer is missing, or an
+        option is not known; nothing has been matched then.
 
     Notes
     -----
-    The biased CKA of few images is large whatever they show, since every image agrees with itself;
-    the debiased one is not, and is the one to compare between numbers of images.
+    The biased CKA of few images is large whatever they show, since every image agrees with itself.
+    Use the debiased CKA to compare different numbers of images.
 
     Examples
     --------
@@ -206,7 +208,7 @@ def layers(
 
 
 class _Side:
-    """One network's RSMs under one kernel, centred once for all that they are compared with."""
+    """One network's RSMs under one kernel, centred once for all comparisons."""
 
     def __init__(
         self, features: Features, grams: Mapping[Place, Gram], kernel: Kernel, name: str
@@ -240,7 +242,7 @@ class _Side:
 
 
 def _table(side: _Side, other: _Side, interval: float | None) -> list[Row]:
-    """Compare everything on one side with everything on the other."""
+    """Compare every RSM of one side with every RSM of the other."""
     if other is not side:
         return [_row(side, a, other, b, interval) for a in side.places for b in other.places]
     found: dict[tuple[Place, Place], Row] = {}
@@ -276,7 +278,7 @@ def _row(side: _Side, a: Place, other: _Side, b: Place, interval: float | None) 
 
 
 def _turned(column: str) -> str:
-    """Return the column that says of the other side what this one says of its own."""
+    """Return the name of the same column for the other side."""
     return {"_a": f"{column[:-2]}_b", "_b": f"{column[:-2]}_a"}.get(column[-2:], column)
 
 
@@ -354,8 +356,7 @@ STUDY = Study(
     "  semrsm study layers photos/ --model resnet18 resnet50 --out layers/",
     title="RSMs of all layers compared",
     question="Centred kernel alignment (CKA) of the RSMs of all layers, spatio-semantic and "
-    "semantic. Where the two kinds of RSM of one layer differ, space decided what the usual RSM "
-    "saw.",
+    "semantic. Where the two RSMs of one layer differ, the usual RSM depends on location.",
     columns={
         "model_a": "Model",
         "layer_a": "Layer",
@@ -382,7 +383,7 @@ STUDY = Study(
     options=(
         Option(
             "--interval",
-            "also intervals over images of this confidence, such as 0.95",
+            "add intervals over images with this confidence, such as 0.95",
             float,
             metavar="CONFIDENCE",
         ),

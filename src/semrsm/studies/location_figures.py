@@ -92,7 +92,7 @@ def draw_displacements(
     layers: Sequence[str],
     moving: Sequence[str],
 ) -> Figure:
-    """Draw how far partners are, a panel for each layer and matcher, all pairs together."""
+    """Draw the distances of partners, a panel for each layer and matcher, all pairs together."""
     from ..plot.locations import DisplacementPanel, plot_displacements
 
     panels = {}

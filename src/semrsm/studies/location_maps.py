@@ -1,8 +1,8 @@
-"""Where similarity sits: what each location of an image gives to its similarity with another.
+"""Locations: the contribution of each location of an image to its similarity with another.
 
-Compared location by location, two images are similar only where they show alike things at the same
-place. Matched, they are similar wherever alike things are, and the contributions show where that is
-in either image.
+Compared location by location, two images are similar only where they show similar things at the
+same place. Matched, they are similar wherever similar things are; the contributions show these
+places in both images.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from .study import Inputs, Option, Options, Study
 if TYPE_CHECKING:
     Key = tuple[str, str, str, str]
 
-#: Pairs that are drawn, at most.
+#: The largest number of pairs that are drawn.
 SHOWN_PAIRS = 6
 
 
 @dataclass(frozen=True)
 class LocationsResult(StudyResult):
-    """The outcome of :func:`locations`, with what the figures were drawn from.
+    """The outcome of :func:`locations`, with the data of its figures.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def locations(
     memory: int | str | None = None,
     progress: Progress | None = None,
 ) -> LocationsResult:
-    """Map what each location gives to the similarity of two images, aligned and matched.
+    """Map the contribution of each location to the similarity of images, aligned and matched.
 
     Parameters
     ----------
@@ -76,9 +76,8 @@ def locations(
         Of N images, at least two, in layers with a known grid (``features.grids``).
     images : data set or sequence of N PIL images, optional
         The photographs, to draw the maps on: an object with ``ids`` and images by index, or images
-        in the order of the features. They are cut as the preprocessing in the features' provenance
-        says; where it says nothing, they are taken as what the network saw. Without photographs the
-        maps are drawn alone.
+        in the order of the features. They are cropped by the preprocessing in the features'
+        provenance; without it, they are drawn whole. Without photographs the maps are drawn alone.
     pairs : sequence of (left, right), optional
         Ids, or indices as whole numbers. By default four images are taken, evenly spread over the
         data set, each with the image whose cosine rises most from spatio-semantic to semantic in
@@ -86,7 +85,8 @@ def locations(
     layers : str or sequence of str, optional
         Some of the layers, as names or globs; all by default.
     matchers : sequence of str or objects
-        What is compared, at least one besides ``"none"``. The first one besides it chooses pairs.
+        The matchers to compare, at least one besides ``"none"``; the first of those chooses the
+        pairs.
     workers, memory
         As for :func:`semrsm.gram`; for the choice of pairs.
     progress : callable, optional
@@ -96,19 +96,19 @@ def locations(
     -------
     LocationsResult
         The table has a row per pair × layer × matcher: the cosine (``similarity``), its ``rise``
-        over the spatio-semantic one, and of its positive part, the share that comes from partners
-        at other locations (``share_elsewhere``), that from partners beyond the eight neighbouring
-        locations too (``share_beyond_neighbours``), and that of the tenth of the locations that
-        give most (``top_share``). Then the mean and median distance of partners from the same
+        over the spatio-semantic one, and three shares of its positive part: from partners at other
+        locations (``share_elsewhere``), from partners beyond the eight neighbouring locations
+        (``share_beyond_neighbours``), and from the tenth of the locations with the largest
+        contributions (``top_share``). Then the mean and median distance of partners from the same
         location and the mean under a random permutation, in widths of the grid; the correlation of
-        the map with the spatio-semantic one of the same pair; and the relative gap to the best
-        matching, of which the bound is known.
+        the map with the spatio-semantic one of the same pair; and the certified relative gap to the
+        best matching.
 
     Raises
     ------
     InputError
-        If the grid of a layer is not known, a pair names no images or stands there twice, there is
-        no matcher that moves anything, features are not finite, or an option is not known.
+        If the grid of a layer is not known, a pair does not name images or is repeated, there is no
+        matcher besides ``"none"``, features are not finite, or an option is not known.
 
     Notes
     -----
@@ -118,7 +118,7 @@ def locations(
     where a map is constant.
 
     Where neighbouring vectors are much alike, many matchings are nearly as good as the best one,
-    and partners at other locations say little by themselves: look at ``rise`` with them.
+    and partners at other locations say little by themselves: read them together with ``rise``.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def locations(
         photos = Photos(images, features.ids, provenance=features.provenance)
     shown = middle_layer(grids) or next(iter(grids))
 
-    # The aligned map is what the others are compared with: it is made in any case.
+    # The aligned map is always made: the others are compared with it.
     every: dict[str, Matcher] = {BASELINE: NoMatch(), **by_matcher}
     maps_of_a_pair = len(features) * len(every)
     earlier = 0  # pairs matched in order to choose
@@ -152,7 +152,7 @@ def locations(
         started = min(CHOSEN_PAIRS, len(features.ids))
         earlier = 2 * started * len(features.ids)
         chosen = rising_pairs(
-            # Refuses what is not finite, by the layer's name.
+            # Refuses values that are not finite, and names the layer.
             features.tokens(shown),
             by_matcher[moving[0]],
             workers=workers,
@@ -250,13 +250,13 @@ def _run(inputs: Inputs, options: Options) -> StudyResult:
 
 STUDY = Study(
     name="locations",
-    help="show where in the images similarity sits, aligned and matched",
+    help="map the contribution of each location to similarity, aligned and matched",
     examples="  semrsm study locations photos/ --pair a.jpg b.jpg --layers _blocks.10 --out "
     "locations/",
     title="Where similarity sits",
     question="How much each place of an image adds to its similarity with another image: aligned, "
     "where every place meets the same place of the other, and matched, where it meets its "
-    "partner. What is similar in images that are not aligned lies in places that do not "
+    "partner. In images that are not aligned, similar things lie at places that do not "
     "correspond.",
     columns={
         "model": "Model",

@@ -20,7 +20,7 @@ from .choices import shifted, vectors_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Pairs that are chosen where none are given, at most.
+#: The largest number of pairs that are chosen where no pairs are given.
 CHOSEN_PAIRS = 4
 
 
@@ -43,7 +43,7 @@ def known_grids(features: Features) -> dict[str, tuple[int, int]]:
 
 
 def checked_pairs(pairs: Any, ids: Sequence[str]) -> list[tuple[int, int]]:
-    """Return pairs of ids or indices as indices, or refuse what is not a pair of images."""
+    """Return pairs of ids or indices as indices, or refuse pairs that do not name two images."""
     if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
         raise InputError(f"pairs: expected a sequence of (left, right); got {pairs!r}")
     found: list[tuple[int, int]] = []
@@ -81,7 +81,7 @@ def rising_pairs(
     progress: Progress | None,
     total: int,
 ) -> list[tuple[int, int]]:
-    """Return a few images, each with the one whose similarity the matching raises most."""
+    """Return a few images, each paired with the one whose similarity the matching raises most."""
     count = tokens.count
     spread = np.linspace(0, count - 1, min(CHOSEN_PAIRS, count)).round().astype(int)
     started = tokens.take(spread)
@@ -101,7 +101,7 @@ def rising_pairs(
     before, after = cosines
     pairs: list[tuple[int, int]] = []
     for row, left in enumerate(spread.tolist()):
-        # Not itself, and no pair that is known, seen from its other side.
+        # Neither the image itself, nor a pair that is already chosen from its other image.
         taken = [left, *(known for known, other in pairs if other == left)]
         others = np.setdiff1d(np.arange(count), taken)
         among = np.full(len(others), row), others

@@ -74,17 +74,17 @@ def group_sizes(groups: Any, ids: Sequence[str]) -> dict[str, int]:
 def ranking(
     similarities: Array, queries: NDArray[np.int64], gallery: NDArray[np.bool_], depth: int
 ) -> NDArray[np.int64]:
-    """Return the most similar images of each query, the first ones first.
+    """Return the most similar images of each query, the most similar first.
 
     Parameters
     ----------
     similarities : ndarray of float64, shape (N, N)
-        Of each row's image as the query with each column's as the result.
+        Each row's image is the query, each column's the result.
     queries : ndarray of int64, shape (Q,)
     gallery : ndarray of bool, shape (N, N)
-        Which images each image may find.
+        Whether each column's image is in the gallery of each row's.
     depth : int
-        How many, at most; no more than the smallest gallery holds.
+        The number of results; at most the size of the smallest gallery.
 
     Returns
     -------
@@ -104,12 +104,12 @@ def ranking(
 
 
 def known_objects(data: Any, dataset: str) -> Sequence[Any]:
-    """Return the objects of each image of a data set: the class, where that is all it knows.
+    """Return the objects of each image of a data set: its class, where only classes are known.
 
     Raises
     ------
     InputError
-        If the data set does not say what its images show.
+        If the data set has neither objects nor labels.
     """
     if data.objects is not None:
         return list(data.objects)
@@ -129,7 +129,7 @@ def of_ids(values: Sequence[Any] | None, data: Any, features: Features) -> Any:
 
 
 def check_depth(data: Any, objects: Sequence[Any], k: int) -> None:
-    """Refuse a k for which a query has too few images to find: features take long to extract."""
+    """Refuse a k larger than a query's gallery, before features are extracted."""
     groups = data.groups or data.ids
     members = Counter(groups)
     queries = [i for i, shown in enumerate(objects) if shown]

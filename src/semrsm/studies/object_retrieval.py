@@ -1,7 +1,7 @@
 """Retrieval: do the most similar images show the same objects.
 
-Each image in turn is the query, all others are the gallery, and the k most similar ones come back.
-The F1 score of the sets of annotated objects says how well they fit.
+Each image in turn is the query, all others are the gallery, and the k most similar ones are the
+results. The F1 score compares the annotated objects of the query and of the results.
 """
 
 from __future__ import annotations
@@ -61,17 +61,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetrievalResult(StudyResult):
-    """The outcome of :func:`retrieval`, with what the figures were drawn from.
+    """The outcome of :func:`retrieval`, with the data of its figures.
 
     Attributes
     ----------
     queries : ndarray of int64, shape (Q,)
-        The images that ask: those with at least one object.
+        The queries: images with at least one object.
     f1 : mapping of (str, str, str, str, str, int) to ndarray, shape (Q,)
         Score of each query by layer, kernel, matcher, excluded, score and k, as in the table.
     grams : mapping of (str, str) to Gram
-        By layer and matcher. The optimal one is not among them where :func:`semrsm.topk` has found
-        the nearest images without it.
+        By layer and matcher; without the optimal matcher where :func:`semrsm.topk` found the
+        nearest images.
     """
 
     queries: NDArray[np.int64] = field(repr=False)
@@ -106,27 +106,27 @@ def retrieval(
     objects : sequence of N sets, or mapping of image id to set
         The objects that each image shows: categories, or instances.
     groups : sequence of N keys, or mapping of image id to key, optional
-        What near duplicates share, such as the video. Everything is then reported twice: over the
-        gallery of all other images, and over that of all images of other groups.
+        The key that near duplicates share, such as the video. All scores are then reported twice:
+        over the gallery of all other images, and over that of all images of other groups.
     images : data set or sequence of N PIL images, optional
         The photographs, for the gallery figure: an object with ``ids`` and images by index, or
         images in the order of the features. There is no such figure without them.
     layers : str or sequence of str, optional
         Some of the layers, as names or globs; all by default.
     k : int or sequence of int
-        How many results are scored.
+        The numbers of results that are scored.
     kernels, matchers : sequence of str or objects
-        What is compared.
+        The kernels and matchers to compare.
     baselines : sequence of str
         Some of ``"mean-pooled"``: the cosine of the images' mean vectors; ``"maxsim"``: the sum,
         over the concept vectors of the query, of the largest cosine with one of the result's, as in
         late interaction; ``"maxsim-reverse"``: over those of the result; ``"maxsim-symmetric"``:
         the mean of the two.
     confidence : float, default 0.95
-        Of the intervals.
+        The confidence of the intervals.
     resamples, seed : int
-        Of the bootstrap; the seed also draws the random orders that the chance of a union is
-        estimated from, and the queries of the gallery figure.
+        The number of resamples of the bootstrap, and its seed. The seed also draws the random
+        orders for the chance of a union, and the queries of the gallery figure.
     workers, memory, progress
         As for :func:`semrsm.gram`; progress counts the pairs of all layers and matchers.
 
@@ -134,9 +134,9 @@ def retrieval(
     -------
     RetrievalResult
         The table has a row per layer × kernel × matcher × excluded × score × k: F1 with its
-        interval; what a random order (``chance``) and the best order (``best``) of the gallery
-        would reach; and, where the matcher "none" is among `matchers`, the difference to that one
-        with its interval. Baselines have the kernel ``"cosine"`` and their name as the matcher.
+        interval; the F1 of a random order (``chance``) and of the best order (``best``) of the
+        gallery; and, where the matcher "none" is among `matchers`, the difference to that one with
+        its interval. Baselines have the kernel ``"cosine"`` and their name as the matcher.
 
     Raises
     ------
@@ -148,14 +148,14 @@ def retrieval(
     -----
     F1 = 2 |Q ∩ R| / (|Q| + |R|) for the sets of objects of the query and of one result. With the
     score ``"mean"`` it is averaged over the k results and then over the queries; with ``"union"``
-    the objects of the k results are taken together first. An image without objects asks nothing: it
-    is no query, and as a result it counts 0. Ties between equally similar images go to the one that
-    comes first in the data set.
+    the objects of the k results are taken together first. An image without objects is not a query;
+    as a result it counts 0. Ties between equally similar images go to the one that comes first in
+    the data set.
 
     ``chance`` is exact for ``"mean"``, the mean F1 with all images of the gallery, and estimated
     from 200 random orders for ``"union"`` of more than one result. ``best`` sorts the gallery by
-    the F1 with the query; for ``"union"`` it adds one image after the other, each the best at its
-    turn, so that a better set of images may exist there.
+    the F1 with the query; for ``"union"`` it adds images greedily, each the best at its turn, so
+    that a better set may exist.
 
     Intervals are percentiles over resamples of the queries, the same ones in all rows, so that
     differences are paired; the gallery is left as it is. They are too narrow where queries of one
@@ -200,8 +200,8 @@ def retrieval(
             )
     photos = None if images is None else Photos(images, features.ids)
 
-    # One search of the nearest images needs few assignments, but serves one order and one gallery;
-    # a Gram serves them all.
+    # A search of the nearest images needs few assignments, but serves one order and one gallery; a
+    # Gram serves all.
     searched = _searched(by_kernel, by_matcher) if len(allowed) == 1 else {}
     solved = {name: matcher for name, matcher in by_matcher.items() if name not in searched}
     tokens = measured_layers(features)
@@ -321,7 +321,7 @@ def retrieval(
 
 
 def _searched(kernels: Mapping[str, Kernel], matchers: Mapping[str, Matcher]) -> dict[str, Kernel]:
-    """Return matchers whose order one search of the nearest images gives, with a kernel for it."""
+    """Return the matchers whose order one search gives, each with the kernel of the search."""
     alike: dict[str, Kernel] = {}
     for kernel in kernels.values():
         # The order does not depend on the bandwidth, which may be a rule about all pairs.
@@ -345,7 +345,7 @@ def _nearest(
     workers: int | None,
     memory: int | str | None,
 ) -> NDArray[np.int64]:
-    """Return what :func:`ranking` does, for every image, under the optimal matching."""
+    """Return the ranking of every image under the optimal matching, as :func:`ranking` does."""
     depth = min(depth, int(gallery.sum(axis=1).min()))
     return topk(
         tokens, tokens, depth, kernel=kernel, exclude=~gallery, workers=workers, memory=memory
@@ -385,10 +385,10 @@ STUDY = Study(
     "  semrsm study retrieval cityscapes/ --dataset cityscapes --objects things -k 1 5 "
     "--out retrieval/",
     title="Retrieval of images that show the same objects",
-    question="Each image in turn is the query; the F1 score of its annotated objects with those of "
-    "the k most similar images says how well they fit. Chance is a random order of the gallery, "
-    "best the best possible one. Differences are to the spatio-semantic RSM. Images excluded "
-    "from a query's gallery are itself, or all of its group.",
+    question="Each image in turn is the query; the F1 score compares its annotated objects with "
+    "those of the k most similar images. Chance is a random order of the gallery, best the best "
+    "possible one. Differences are to the spatio-semantic RSM. The gallery of a query excludes "
+    "the query itself, or all images of its group.",
     columns={
         "model": "Model",
         "layer": "Layer",
@@ -410,7 +410,7 @@ STUDY = Study(
             "With intervals from a bootstrap over queries.",
         ),
         "gallery": (
-            "What was retrieved",
+            "Retrieved images",
             "Queries on the left, their three most similar images on the right, with the "
             "objects shared.",
         ),
@@ -423,7 +423,7 @@ STUDY = Study(
         ),
         Option(
             "--baselines",
-            f"ways without an RSM, some of {', '.join(BASELINES)}; none where nothing is named "
+            f"similarities without an RSM, any of {', '.join(BASELINES)}; an empty list for none "
             "(default: all)",
             default=list(BASELINES),
             nargs="*",

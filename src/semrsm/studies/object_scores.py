@@ -1,4 +1,4 @@
-"""F1 of the objects of ranked results, and what a random and the best order would reach."""
+"""F1 of the objects of ranked results, and the F1 of a random and of the best order."""
 
 from __future__ import annotations
 

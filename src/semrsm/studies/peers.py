@@ -1,7 +1,7 @@
 """Other packages' solvers, each timed in a process of its own, which a time limit can end.
 
-A process apart is the only way to stop a solver that does not come back, and what it
-crashes or leaves behind stays with it.
+Only a separate process can stop a solver that does not return, and its crashes stay in that
+process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: OR-Tools takes integers: affinities are rounded to this part of their range.
 ORTOOLS_STEPS = 1e5
 
-#: What the process runs.
+#: The code that the process runs.
 _RUN = f"import sys; from {__name__} import main; main(*sys.argv[1:])"
 
 #: Seconds that starting Python and importing a solver may take besides the work.
@@ -99,7 +99,7 @@ PEERS: dict[str, Peer] = {
 
 @dataclass(frozen=True)
 class Timing:
-    """What came back from a peer: values and seconds of each pair, or why there are none."""
+    """The result of a peer: values and seconds of each pair, or the reason of its failure."""
 
     values: NDArray[np.float64]
     seconds: float
@@ -129,7 +129,7 @@ def time_peer(
     left, right : ndarray of float32, shape (P, S, C)
         The concept vectors of both images of each pair.
     rounds : int
-        How often each pair is solved, at most; the shortest round counts.
+        The largest number of times that each pair is solved; the shortest round counts.
     limit : float
         Seconds for all of it; starting the process does not count.
 

@@ -37,7 +37,7 @@ def register(study: Study) -> Study:
     Returns
     -------
     Study
-        The same one.
+        The same study.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def resolve_study(name: str) -> Study:
     Raises
     ------
     InputError
-        If there is none.
+        If no study has that name.
     """
     try:
         return STUDIES[name]

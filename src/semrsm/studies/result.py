@@ -1,4 +1,4 @@
-"""What a study returns: a tidy table, figures, and the protocol that says how they came about."""
+"""The result of a study: a tidy table, figures, and the protocol of every choice."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class JoinedResult(StudyResult):
     Attributes
     ----------
     models : tuple of str
-        Different names of the networks.
+        The names of the networks, all different.
     results : tuple of StudyResult
         Of each network.
     """
@@ -124,7 +124,7 @@ def joined(results: Sequence[StudyResult]) -> StudyResult:
     Raises
     ------
     InputError
-        If there are none, or they are of different studies.
+        If there are no results, or they are of different studies.
     """
     names = {result.name for result in results}
     if len(names) != 1:

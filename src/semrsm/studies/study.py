@@ -27,27 +27,27 @@ Watch = Callable[[str, str], AbstractContextManager[Progress | None]]
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a study, from which the command makes one of its own.
+    """An option of a study, which is also an option of the command.
 
     Attributes
     ----------
     flag : str
-        As it is written, ``"--shifts"``.
+        The option as it is written, such as ``"--shifts"``.
     help : str or callable
-        What it does; a function where the text names entries of a registry that may grow.
+        Its line in the help; a function where the text lists a registry, which may grow.
     type : callable
-        Makes the value of a word.
+        Converts a word of the command line to a value.
     default : object
         The value where the option is not given.
     nargs : int or str, optional
-        How many words follow, as for :meth:`argparse.ArgumentParser.add_argument`.
+        The number of words that follow, as for :meth:`argparse.ArgumentParser.add_argument`.
     metavar : str or tuple of str, optional
-        What the help calls the words.
+        The name of the words in the help.
     repeated : bool
         Whether it may be given more than once; its value is then a list, or None.
     keyword : str
-        By which :attr:`Study.check` and :attr:`Study.run` get the value; the flag's own name by
-        default.
+        The key under which :attr:`Study.check` and :attr:`Study.run` find the value; the name of
+        the flag by default.
     """
 
     flag: str
@@ -66,7 +66,7 @@ class Option:
 
     @property
     def key(self) -> str:
-        """The name among the options of a study."""
+        """The key among the options of a study."""
         return self.keyword or self.attribute
 
 
@@ -80,7 +80,7 @@ class Group:
 
 @contextlib.contextmanager
 def unwatched(_title: str, _unit: str) -> Iterator[Progress | None]:
-    """Yield no progress callback: nobody looks."""
+    """Yield None in place of a progress callback."""
     yield None
 
 
@@ -93,15 +93,15 @@ class Inputs:
     data : data set or None
         The images, where there are any.
     dataset : str
-        What the command calls this kind of data set.
+        The name of the reader, as for ``--dataset``.
     features : tuple of Features
-        Of each network.
+        The features of each network.
     files : tuple of Path
-        The files that these come from, where they were saved before.
+        The files of saved features.
     networks : tuple of callable
-        Each returns a network, or the name of one; for a study that runs networks by itself.
+        Each returns a network, or its name; for studies that run networks themselves.
     extraction : mapping
-        Options of extraction, for such a study.
+        Options of extraction, for such studies.
     watch : callable
         Given a title and a unit, returns a context that yields a progress callback, or None.
     """
@@ -147,7 +147,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Explored:
-    """What a page shows in the explorer, where a study has RSMs that are worth it.
+    """The explorer page of a study, for studies with RSMs to show.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class Explored:
     features, images, labels, pairs, kernels, lead
         As for :func:`semrsm.report.write_explorer`.
     layer : str
-        The layer to begin with.
+        The layer that is shown first.
     parts : sequence of Part
         The sections below.
     """
@@ -174,7 +174,7 @@ class Explored:
 
 @dataclass(frozen=True)
 class Shown:
-    """The rows and columns that a reader sees first, and the values of columns by which."""
+    """The rows and columns shown first, and the column values that chose the rows."""
 
     rows: list[Row]
     columns: list[str]
@@ -182,7 +182,7 @@ class Shown:
 
 
 def _accepted(*_: Any) -> None:
-    """Find nothing wrong."""
+    """Accept all options and inputs."""
 
 
 def _two(_: Options) -> int:
@@ -195,16 +195,16 @@ def _whole_table(result: StudyResult) -> Sequence[Row]:
 
 @dataclass(frozen=True)
 class Study:
-    """One study: what it is called, takes, refuses and does, and how its result is told.
+    """One study: its names, options and checks, its function, and the texts of its report.
 
     Attributes
     ----------
     name, help, examples : str
         Of the command: ``semrsm study NAME``, one line, and lines to copy.
     title, question : str
-        Of the report: a heading, and what is asked.
+        Of the report: its heading, and the question that the study answers.
     columns : mapping of str to str
-        Columns that a reader sees, with their heads. A column with the head ``"RSM"`` names
+        Columns of the table in the report, with their heads. A column with the head ``"RSM"`` names
         matchers, which are shown as the words for their RSMs.
     figures : mapping of str to (str, str)
         Heading and caption by the name of the figure.
@@ -213,38 +213,40 @@ class Study:
     options : tuple of Option
         Options of its own.
     groups : tuple of Group
-        Options that it shares with others.
+        Options that it shares with other studies.
     check : callable
-        Given the options, refuses what can be refused before anything is read.
+        Given the options, refuses invalid ones before anything is read.
     look : callable
         Given the inputs (the data set, and features that were saved before) and the options,
-        refuses what can be refused before a network runs.
+        refuses invalid ones before a network runs.
     fewest : callable
-        Given the options, returns how many images it needs.
+        Given the options, returns the smallest number of images.
     takes_features : bool
-        False where the study runs the networks by itself, and saved features are of no use.
+        False for a study that runs networks itself and cannot use saved features.
     needs_images : bool
         Whether the photographs are needed besides their features.
     alone : str
-        Where it can do without images and features, what it works on then.
+        For a study that can run without images and features: the reason why it then refuses options
+        of networks, in words.
     source_help : str
-        What the help adds to that of SOURCE.
+        An addition to the help of SOURCE.
     several_help : str
-        What the help says of several networks.
+        An addition to the help of ``--model``, about several networks.
     most_networks : int, optional
-        More than this are refused.
+        The largest number of networks.
     limit : int, optional
-        Images that are taken where the user names no number.
+        The number of images without ``--limit``.
     shown : mapping of str to object
-        Of several kernels, scores … the one that is shown, or the table's first without it.
+        By column (kernel, score …), the value whose rows are shown; the first one of the table if
+        it is missing.
     apart : collection of str
         Entries of the column ``matcher`` that are not matchers: they are always shown, by their own
         name.
     rows : callable
-        Given the result, returns the rows that a reader wants to see; all of them by default.
+        Given the result, returns the rows to show; all of them by default.
     explored : callable
-        Given the result, of one network or several joined, returns what the explorer shows of it;
-        None, by default, where the page is of figures and the table alone.
+        Given the result, of one network or several joined, returns its explorer page; None, by
+        default, for a page of figures and the table.
     """
 
     name: str
@@ -279,13 +281,13 @@ class Study:
         return (*shared, *self.options)
 
     def check_options(self, options: Options) -> None:
-        """Refuse what can be refused before anything is read."""
+        """Refuse invalid options, before anything is read."""
         for group in self.groups:
             group.check(options)
         self.check(options)
 
     def shown_rows(self, result: StudyResult) -> Shown:
-        """Return the rows and the columns of a result that a reader wants to see first.
+        """Return the rows and the columns of a result that are shown first.
 
         Parameters
         ----------
@@ -294,8 +296,8 @@ class Study:
         Returns
         -------
         Shown
-            The rows of one kernel or score where several say the same, and the columns of this
-            record that the table has.
+            The rows of one kernel or score where there are several, and the columns of this record
+            that the table has.
         """
         chosen: dict[str, Any] = {}
         rows = list(self.rows(result))
@@ -307,7 +309,7 @@ class Study:
                 row for row in rows if row[column] == chosen[column] or row["matcher"] in of_all
             ]
         present = [column for column in self.columns if rows and column in rows[0]]
-        # One network's name in every row says nothing.
+        # The name of a network is left out where all rows have the same one.
         models = [column for column in ("model", "model_a", "model_b") if column in present]
         if len({row[column] for row in rows for column in models}) == 1:
             present = [column for column in present if column not in models]

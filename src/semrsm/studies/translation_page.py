@@ -1,4 +1,4 @@
-"""The page of the translation study: what semantic RSMs see and spatio-semantic ones do not."""
+"""The explorer page of the translation study."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLUMNS = (
 
 
 def explored(results: Mapping[str, TranslationResult]) -> Explored | None:
-    """Return what the explorer shows of the study on one network or several.
+    """Return the explorer page of the study on one network or several.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def explored(results: Mapping[str, TranslationResult]) -> Explored | None:
     -------
     Explored or None
         The layers of several networks are called ``<network>: <layer>``. None where the networks
-        did not see the same crops.
+        had different crops.
     """
     first = next(iter(results.values()))
     if any(result.crops.ids != first.crops.ids for result in results.values()):
@@ -49,7 +49,8 @@ def explored(results: Mapping[str, TranslationResult]) -> Explored | None:
     crops = max((result.crops for result in results.values()), key=lambda found: found.size)
     kernel = first.protocol["kernels"][0]
     shifts = sorted(set(crops.crop_shifts))
-    # The first photograph, moved so far that much of it is still there: the pair of the figure too.
+    # The first photograph with its second largest shift, which still shares much with it: the pair
+    # of the figure too.
     moved = crops.crop_shifts.index(shifts[-2] if len(shifts) > 2 else shifts[-1])
     alone = len(results) == 1
     begins = {name: _first_layer(result) for name, result in results.items()}
@@ -65,7 +66,7 @@ def explored(results: Mapping[str, TranslationResult]) -> Explored | None:
         images=crops,
         labels=crops.groups,
         pairs=[(crops.ids[0], crops.ids[moved])],
-        # Kernels with options of their own are in the table alone, by what it calls them.
+        # Kernels with options are in the table alone, under their labels.
         kernels=[name for name in first.protocol["kernels"] if name in KERNELS] or None,
         lead=_lead(results, kernel, begins),
         layer=begins[start] if alone else _named(start, begins[start]),
@@ -90,7 +91,7 @@ def _all_grams(results: Mapping[str, TranslationResult]) -> dict[tuple[str, str]
 
 
 def _all_features(results: Mapping[str, TranslationResult]) -> Features:
-    """Return the layers of all networks as those of one, which saw whole crops as they are."""
+    """Return the layers of all networks as those of one record, with whole crops as its images."""
     arrays: dict[str, Any] = {}
     grids: dict[str, tuple[int, int]] = {}
     for model, result in results.items():
@@ -112,8 +113,8 @@ def _lead(results: Mapping[str, TranslationResult], kernel: str, layers: Mapping
         f"further each time, and all crops went through {through}. The usual, spatio-semantic RSM "
         "compares images place by place: to it a photograph that has moved is almost another "
         "photograph, and only the diagonal is bright, where a crop meets itself. The semantic RSM "
-        "first finds where each place has gone: the crops of one photograph are a bright block, "
-        "wherever the window was."
+        "first matches the places: the crops of one photograph are a bright block, wherever the "
+        "window was."
     )
     for name, result in results.items():
         of = "" if len(results) == 1 else f" of {name}"
@@ -156,7 +157,7 @@ def _parts(result: TranslationResult, kernel: str, model: str) -> Sequence[Part]
             caption=f"RSMs ({kernel}) by layer, on one colour scale: spatio-semantic on the "
             "left, semantic on the right.",
             text="Crops of one photograph are neighbours, framed by white lines; the window was "
-            f"moved by {shifts} of its side. Where the RSM knows a moved photograph again, its "
+            f"moved by {shifts} of its side. Where the RSM recognises a moved photograph, its "
             "whole frame is bright.",
         ),
         Part(

@@ -1,4 +1,4 @@
-"""Translation sensitivity: does an RSM know a photograph again that has moved.
+"""Translation sensitivity: the similarity of a photograph with itself, moved.
 
 Overlapping crops of each photograph go through the network. A spatio-semantic RSM compares location
 with location and loses the shifted crop; a semantic RSM matches concept vectors and keeps it.
@@ -49,14 +49,14 @@ SHIFTS = (0.0, 0.125, 0.25, 0.5)
 
 @dataclass(frozen=True)
 class TranslationResult(StudyResult):
-    """The outcome of :func:`translation`, with what the figures were drawn from.
+    """The outcome of :func:`translation`, with the data of its figures.
 
     Attributes
     ----------
     crops : ShiftedCrops
         The images.
     features : Features
-        The network's response.
+        The features of the crops.
     grams : mapping of (str, str) to Gram
         By layer and matcher.
     """
@@ -80,7 +80,7 @@ def translation(
     memory: int | str | None = None,
     progress: Any = None,
 ) -> TranslationResult:
-    """Compare how spatio-semantic and semantic RSMs see the same photographs moved.
+    """Compare spatio-semantic and semantic RSMs of the same photographs, moved.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def translation(
     shifts : sequence of float
         Shifts of the crops in units of their side, 0 among them.
     kernels, matchers : sequence of str or objects
-        What is compared; the first kernel is the one of the figures.
+        The kernels and matchers to compare; the figures show the first kernel.
     batch_size, device
         As for :func:`semrsm.extract`.
     workers, memory
@@ -123,7 +123,7 @@ def translation(
     chosen = layers if layers is not None else getattr(loaded, "layers", None)
     if chosen is None:
         raise InputError("layers: expected names of layers, since the model recommends none")
-    # The network is to see the whole crop, and nothing of what lies around it.
+    # The network sees the whole crop, and nothing around it.
     preprocess = getattr(loaded, "preprocess", None)
     side = 224
     if isinstance(preprocess, Preprocess):
@@ -145,7 +145,7 @@ def translation(
         by_matcher,
         workers=workers,
         memory=memory,
-        progress=None,  # that of the extraction
+        progress=None,  # progress is that of the extraction
     )
     groups, offsets = np.array(crops.groups), np.array(crops.crop_shifts)
     rows: list[dict[str, Any]] = []
@@ -300,7 +300,7 @@ def _check(options: Options) -> None:
 
 def _run(inputs: Inputs, options: Options) -> StudyResult:
     photos = [(name, inputs.data[i]) for i, name in enumerate(inputs.data.ids)]
-    ShiftedCrops(photos, options["shifts"], size=1)  # says whether the shifts fit; nothing is cut
+    ShiftedCrops(photos, options["shifts"], size=1)  # checks the shifts; no crop is made
     results = []
     for network in inputs.networks:
         with inputs.watch("Extracting", "images") as progress:
@@ -313,7 +313,7 @@ def _run(inputs: Inputs, options: Options) -> StudyResult:
 def _explored(result: StudyResult) -> Explored | None:
     found = {}
     for n, part in enumerate(result.parts, start=1):
-        if not isinstance(part, TranslationResult):  # read from a folder: the table alone
+        if not isinstance(part, TranslationResult):  # read from a folder: only the table
             return None
         name = str(part.protocol["features"].get("model", "a network"))
         found[name if name not in found else f"{name} ({n})"] = part
@@ -353,7 +353,7 @@ STUDY = Study(
     options=(
         Option(
             "--shifts",
-            "of the crops, in units of their side, 0 among them (default: 0 0.125 0.25 0.5)",
+            "shifts of the crops, in units of their side, 0 among them (default: 0 0.125 0.25 0.5)",
             float,
             list(SHIFTS),
             nargs="+",

@@ -1,4 +1,4 @@
-"""What a page shows first, and the labels and pairs of images that it was asked for."""
+"""The first view of a page, and the labels and pairs of images that the user gave."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start:
-    """What a page shows first; what is left out, the page chooses.
+    """The first view of a page; the page chooses the fields that are None.
 
     Attributes
     ----------
     layer : str, optional
         The layer.
     order : {"given", "label", "id"}, optional
-        Of the images.
+        The order of the images.
     """
 
     layer: str | None = None
@@ -42,7 +42,7 @@ def check_features(views: Views, features: Features) -> None:
 
 
 def labels_of(ids: Sequence[str], known: Any, *, given: bool) -> list[str] | None:
-    """Return the label of each image, or None where they tell nothing apart."""
+    """Return the label of each image, or None where labels do not distinguish images."""
     if isinstance(known, Mapping):
         missing = [name for name in ids if name not in known]
         if missing and given:
@@ -57,14 +57,14 @@ def labels_of(ids: Sequence[str], known: Any, *, given: bool) -> list[str] | Non
         found = [name.rpartition("/")[0] for name in ids]
     else:
         found = None
-    # Labels that say nothing were not asked for, unless they were.
+    # Labels that distinguish nothing are dropped, unless the user gave them.
     if found is not None and not given and not 1 < len(set(found)) < len(found):
         return None
     return found
 
 
 def pair_of(views: Views, pair: tuple[str, str]) -> tuple[int, int]:
-    """Return two ids as places of images, or refuse ids that are not of the page."""
+    """Return the indices of two ids, or refuse ids that are not on the page."""
     if isinstance(pair, str) or len(pair) != 2:
         raise InputError(f"pairs: expected two ids each; got {pair!r}")
     places = []

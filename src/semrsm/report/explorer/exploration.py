@@ -1,4 +1,4 @@
-"""A page that was written, as a notebook shows it."""
+"""A page that was written, and its view in a notebook."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ class Exploration:
         )
 
 
-#: Bytes of a page that a notebook keeps whole.
+#: The largest page in bytes that is kept inside a notebook.
 _MOST_IN_NOTEBOOK = 8_000_000

@@ -20,31 +20,31 @@ from ..rendering import page_file, paragraphs_html, provenance_html, section_htm
 if TYPE_CHECKING:
     from .views import Views
 
-#: In the order in which they are joined: later ones use earlier ones.
+#: The scripts in the order in which they are joined: later ones use earlier ones.
 _SCRIPTS = ("data", "heatmap", "pair", "panels", "main")
 
 _LEAD = (
     "An RSM holds the similarity of every image with every other one, as a network sees them: "
-    "spatio-semantic, place by place, or semantic, after each place of one image was matched with "
-    "the place of the other that fits."
+    "spatio-semantic, place by place, or semantic, after the places of both images were matched by "
+    "their content."
 )
 
 _LEAD_OF_BOTH = (
     "A network describes an image by vectors, one for each place. The spatio-semantic RSM compares "
-    "two images place by place. The semantic RSM first finds which place of one image belongs to "
-    "which place of the other, and compares those. What is dark on the left and bright on the "
-    "right is the same content at other places."
+    "two images place by place. The semantic RSM first matches the places of one image with those "
+    "of the other, and compares matched places. A pair that is dark on the left and bright on the "
+    "right shows the same content at other places."
 )
 
 
 def lead_of(views: Views) -> str:
-    """Return what a reader should know first."""
+    """Return the text below the title."""
     both = BASELINE in views.matchers and len(views.matchers) > 1
     return _LEAD_OF_BOTH if both else _LEAD
 
 
 def title_of(views: Views) -> str:
-    """Return the title of a page that was given none."""
+    """Return the default title of a page."""
     if views.is_symmetric:
         return f"RSMs of {views.whole[0]:,} images"
     return f"RSMs of {views.whole[0]:,} × {views.whole[1]:,} images"
@@ -75,7 +75,7 @@ def page_of(
     error = max(float(one["error"]) for one in packed)
     if error > 0 and any(one["kind"] == "u2" for one in packed):
         notes.append(f"Values are rounded for this page, by {_rounded_up(error)} at most.")
-    # Inside a script element only "<" could end it, or begin what looks like a comment.
+    # Inside a script element only "<" could end it, or begin a comment.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
@@ -109,6 +109,6 @@ def _rounded_up(value: float) -> str:
 
 
 def _hash(text: str) -> str:
-    """Return the name by which a content security policy allows just this text."""
+    """Return the hash by which a content security policy allows exactly this text."""
     digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
     return "sha256-" + base64.b64encode(digest).decode("ascii")

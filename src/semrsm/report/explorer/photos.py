@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ...features.photographs import Photos
 
-#: Pixels of the longer side, the largest that fits.
+#: Pixels of the longer side; the largest that fits is taken.
 SIDES = (320, 256, 192, 128, 96, 64)
 
 #: Bytes of all JPEG files inside a page; base64 makes a third more of them.
@@ -27,7 +27,7 @@ _SAMPLED = 24
 def jpegs(photos: Photos, ids: Sequence[str], *, budget: int | None) -> list[bytes]:
     """Return photographs as JPEG files, together not more than `budget` bytes if possible.
 
-    The side is chosen by a sample, and all are made smaller again should that have been wrong.
+    The side is chosen from a sample. If the files are still too large, all are made smaller.
     """
     photos.check(ids)
     sides = list(SIDES)

@@ -1,4 +1,4 @@
-"""What a study wrote, as a section of the page: its figures and its table."""
+"""The figures and the table in the folder of a study, as a section of the page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def study_section(folder: str | Path) -> Section:
     Raises
     ------
     InputError
-        If the folder is none that a study wrote.
+        If the folder was not written by a study.
     """
     root = Path(folder)
     try:

@@ -1,4 +1,4 @@
-"""What a page shows as heat maps: similarities of images by layer, matcher and kernel."""
+"""The heat maps of a page: similarities of images by layer, matcher and kernel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ...runs import Run, StoredGram
 
-#: More images make no heat map that a page can hold, or anybody read.
+#: The largest number of images in a heat map that fits into a page and can be read.
 MOST_IMAGES = 2000
 
 
@@ -55,7 +55,7 @@ class Views:
     row_ids, column_ids : tuple of str
     is_symmetric : bool
     whole : (int, int)
-        How many images there are; those of the page are the first ones.
+        The number of images of the source; the page shows the first ones.
     grids : mapping of str to (int, int)
     facts : mapping
     """
@@ -91,18 +91,19 @@ def views_of(
     sigma: float | str | None = None,
     most: int = MOST_IMAGES,
 ) -> Views:
-    """Return the RSMs of anything that holds some.
+    """Return the RSMs of results, of a run, of Grams, or of RSMs.
 
     Parameters
     ----------
     source : Results, Run, mapping of (str, str) to Gram, or sequence of RSM
-        What ``semrsm rsm`` computed; Grams by layer and matcher; or RSMs of the same images.
+        The results or the run of ``semrsm rsm``; Grams by layer and matcher; or RSMs of the same
+        images.
     kernels : sequence of str or Kernel, optional
-        Through which Grams are seen; those of the results, or the cosine. RSMs have their own.
+        The kernels of the views of Grams; those of the results, or the cosine. RSMs have their own.
     sigma : float or str
         As for :meth:`semrsm.Gram.rsm`; results have their own.
     most : int
-        How many images to take at most on a side: the first ones.
+        The largest number of images on a side; the first ones are taken.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def views_of(
     Raises
     ------
     InputError
-        If there is nothing to show, or not all of it is of the same images.
+        If there is nothing to show, or the RSMs are not of the same images.
     """
     if isinstance(source, Results):
         chosen = source.kernels if kernels is None else kernels
@@ -149,7 +150,7 @@ def _of_grams(
             bound = None
             if fixed.increases:
                 bound = kernel_values(fixed, replace(part, values=part.upper_bound))
-                bound = np.maximum(bound, values)  # one multiplication is rounded, another is not
+                bound = np.maximum(bound, values)  # may differ by rounding
             found = None if fixed.sigma is None else float(fixed.sigma)
             views[layer, matcher, label] = View(
                 values, bound, fixed, found, float(gram.largest_gap)
@@ -176,7 +177,7 @@ def _of_rsms(rsms: list[RSM], most: int) -> Views:
     for rsm in rsms:
         if not np.isfinite(rsm.values).all():
             raise InputError(f"source: expected finite values; {rsm} has NaN or infinity")
-        # RSMs say nothing of their layer: those of one matcher and kernel are counted.
+        # RSMs do not name their layer: those of one matcher and kernel are numbered.
         key = (rsm.matcher, rsm.kernel)
         names[key] = names.get(key, 0) + 1
         layer = "RSM" if names[key] == 1 else f"RSM {names[key]}"

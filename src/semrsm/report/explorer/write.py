@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ...matrices.rsm import RSM
     from ...runs import Run, StoredGram
 
-#: Photographs inside a page in a folder; more lie beside it.
+#: The largest number of photographs inside a page in a folder; more lie beside it.
 MOST_INSIDE = 200
 
 THUMBNAILS = "thumbnails"
@@ -58,35 +58,36 @@ def write_explorer(
     Parameters
     ----------
     source : Results, Run, mapping of (str, str) to Gram, or sequence of RSM
-        What ``semrsm rsm`` computed; Grams by layer and matcher, in memory or on disk; or RSMs of
-        the same images. Of more than 2,000 images the first 2,000 are shown, and the page says so.
+        The results or the run of ``semrsm rsm``; Grams by layer and matcher, in memory or on disk;
+        or RSMs of the same images. Of more than 2,000 images the first 2,000 are shown, and the
+        page says so.
     out : str or Path
         A name that ends in ``.html``: one file with everything inside, photographs as small as they
         must be. Any other name: a folder with ``index.html``; the photographs of more than 200
         images lie in ``thumbnails/`` beside it.
     features : Features, optional
-        The concept vectors: with them the page shows which patch was matched with which, for the
-        pairs that it expects to be asked for and those of `pairs`.
+        The concept vectors, from which the page shows the matched patches of the most likely pairs
+        and of `pairs`.
     images : str, Path or data set, optional
         The photographs: a folder, or anything with ``ids`` and ``images[i]``. They are shown as the
         network saw them, if the provenance of `features` says how.
     labels : mapping of str to str or sequence of str, optional
-        What images show, or which belong together, by id or in order. By default those of
-        `images`, or the folder that each id names.
+        The class or the group of each image, by id or in order. By default the labels of `images`,
+        or the folder that each id names.
     pairs : sequence of (str, str)
         Ids of images whose match the page has at every layer; the first pair is shown at first.
     kernels, sigma
-        Through which Grams are seen; results have their own. By default the cosine.
+        The kernels of the views of Grams; results have their own. By default the cosine.
     title : str, optional
         The title.
     lead : str, optional
-        What a reader should know first; an empty line begins a paragraph.
+        The text below the title; an empty line begins a paragraph.
     sections : sequence of Section
         More text, figures and tables, below.
     facts : mapping, optional
         More provenance, such as the command.
     start : Start, optional
-        What is shown first.
+        The first view.
     overwrite : bool, default False
         Whether a folder that has files in it may be replaced. A file is replaced in any case.
     progress : callable, optional
@@ -101,7 +102,7 @@ def write_explorer(
     ------
     InputError
         If nothing can be shown, `images` or `features` lack an image, a label is missing, a pair
-        is not there, or `out` cannot be written.
+        does not name images of the page, or `out` cannot be written.
 
     Examples
     --------
@@ -192,7 +193,7 @@ def _with_grids(views: Views, features: Features) -> Views:
 def _matches(
     views: Views, features: Features | None, chosen: Any, progress: Any
 ) -> tuple[list[dict[str, Any]], str]:
-    """Return the matches of the page, and why others are not there."""
+    """Return the matches of the page, and the reason why others are missing."""
     if features is None:
         return [], (
             "This page was made without the network’s features, so that patches cannot be shown."
