@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from . import kernels, matchers
 from ._version import __version__
 from .api import gram, rsm
-from .engine.forecast import Forecast, forecast
 from .matching.assignment import Assignment, assign
 from .matching.pair import Match, match
 from .matrices.cka import cka
@@ -16,13 +15,14 @@ from .matrices.comparison import Comparison
 from .matrices.gram import Gram
 from .matrices.rsa import rsa
 from .matrices.rsm import RSM
-from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
-from .retrieval.exact import TopK, topk
-from .retrieval.index import Index
 from .tokens import Tokens, measure
 
 if TYPE_CHECKING:
+    from .engine.forecast import Forecast, forecast
     from .features import Features, extract, load_features, load_model
+    from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
+    from .retrieval.exact import TopK, topk
+    from .retrieval.index import Index
     from .runs import Run, StoredGram, compute_run, merge_runs, open_run
 
 __all__ = [
@@ -61,10 +61,19 @@ __all__ = [
     "topk",
 ]
 
-#: Loaded when first used: they are not part of the NumPy-only core.
+#: Names that are loaded when they are first used, by module: the start stays short, and features
+#: and runs need more than NumPy.
 _LATER = {
-    **dict.fromkeys(("Features", "extract", "load_features", "load_model"), "features"),
-    **dict.fromkeys(("Run", "StoredGram", "compute_run", "merge_runs", "open_run"), "runs"),
+    name: module
+    for module, names in {
+        "engine.forecast": ("Forecast", "forecast"),
+        "features": ("Features", "extract", "load_features", "load_model"),
+        "retrieval.approximate": ("ApproximateTopK", "approximate_topk", "recall"),
+        "retrieval.exact": ("TopK", "topk"),
+        "retrieval.index": ("Index",),
+        "runs": ("Run", "StoredGram", "compute_run", "merge_runs", "open_run"),
+    }.items()
+    for name in names
 }
 
 
