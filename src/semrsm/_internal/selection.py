@@ -48,9 +48,10 @@ def select(passes: Callable[[], Iterable[Array]], ranks: Callable[[int], Sequenc
     array([2.])
     """
     counts, few = _first_pass(passes)
-    total = int(counts.sum())
     if few is not None:
-        return np.array([few[rank] for rank in ranks(total)] if total else [], dtype=np.float64)
+        places = list(ranks(few.size)) if few.size else []
+        return np.partition(few, places)[places] if places else np.empty(0)
+    total = int(counts.sum())
     # Ranks beside one another, as those of a median are, nearly always share every pass.
     counted = {(0, 0): counts}
     sorted_: dict[tuple[int, int], Array] = {}
@@ -79,20 +80,20 @@ def select(passes: Callable[[], Iterable[Array]], ranks: Callable[[int], Sequenc
 def _first_pass(
     passes: Callable[[], Iterable[Array]],
 ) -> tuple[NDArray[np.int64], Array | None]:
-    """Count the first digit, and return the values too, sorted, where they are few."""
+    """Count the first digit, or return the values where they are few."""
     counts = np.zeros(1 << _DIGIT, dtype=np.int64)
-    kept: list[Array] = []
+    waiting: list[Array] = []
     total = 0
     for values in passes():
-        counts += _digits(_keys(values), 0)
+        waiting.append(values)
         total += values.size
-        if total <= FEW:
-            kept.append(values)
-        else:
-            kept.clear()
+        if total > FEW:
+            for array in waiting:
+                counts += _digits(_keys(array), 0)
+            waiting.clear()
     if total > FEW:
         return counts, None
-    return counts, np.sort(np.concatenate([*kept, np.empty(0)]) + 0.0)  # no zero is negative
+    return counts, np.concatenate([*waiting, np.empty(0)]) + 0.0  # no zero is negative
 
 
 def _histogram(passes: Callable[[], Iterable[Array]], prefix: int, bits: int) -> NDArray[np.int64]:
