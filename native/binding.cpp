@@ -51,7 +51,7 @@ const semrsm::Kernels& kernels_named(const std::string& name) {
   for (const semrsm::Kernels& kernels : all_kernels()) {
     if (name == kernels.name) return kernels;
   }
-  throw std::invalid_argument("this processor cannot run the kernels '" + name + "'");
+  throw std::invalid_argument("this CPU cannot run the kernels '" + name + "'");
 }
 
 // Every matrix must lie inside the buffer and every result inside the outputs: memory safety does not
@@ -74,7 +74,7 @@ void check(const semrsm::Batch<T>& batch, int64_t size, int64_t columns_size) {
   }
 }
 
-// What both kinds of kernel take and return: (status, where, resolved) as in semrsm::Outcome.
+// The arguments and results of both kinds of kernel: (status, where) as in semrsm::Outcome.
 template <class T>
 void define(nb::module_& module, const char* name,
             semrsm::Outcome (*semrsm::Kernels::*kernel)(const semrsm::Batch<T>&,
@@ -110,7 +110,7 @@ void define(nb::module_& module, const char* name,
           outcome = (chosen.*kernel)(batch, results);
         }
         if (outcome.status == semrsm::Status::out_of_memory) throw std::bad_alloc();
-        return nb::make_tuple(static_cast<int>(outcome.status), outcome.where, outcome.resolved);
+        return nb::make_tuple(static_cast<int>(outcome.status), outcome.where);
       },
       "data"_a.noconvert(), "offsets"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
       "result_offsets"_a.noconvert(), "row_stride"_a, "column_stride"_a, "tolerance"_a, "taken"_a,

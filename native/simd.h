@@ -3,7 +3,7 @@
 // One source serves every instruction set: the width comes from the translation unit that includes it
 // (16 bytes baseline and NEON, 32 AVX2, 64 AVX-512) and the compiler turns each operation into one
 // instruction of that set. No standard-library template is used here or in solver_impl.h: such code
-// would be shared between translation units at link time, and might carry AVX-512 to a processor
+// would be shared between translation units at link time, and might carry AVX-512 to a CPU
 // without it.
 #pragma once
 
@@ -35,7 +35,7 @@ struct Simd {
     return *reinterpret_cast<const Anywhere*>(from);
   }
   static inline __attribute__((always_inline)) void store(T* to, Vector value) {
-    *reinterpret_cast<Vector*>(to) = value;  // what is written is aligned
+    *reinterpret_cast<Vector*>(to) = value;  // the destination is aligned
   }
   static inline __attribute__((always_inline)) void store_anywhere(T* to, Vector value) {
     typedef T Anywhere __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias));

@@ -1,4 +1,4 @@
-// What the compiled kernels offer to binding.cpp, the same for every instruction set.
+// The interface of the compiled kernels to binding.cpp, the same for every instruction set.
 #pragma once
 
 #include <stddef.h>
@@ -26,10 +26,10 @@ struct Batch {
   const int64_t* price_offsets;  // (count,) first price of each matrix, in elements
 };
 
-// Which bound showed that a matrix need not be solved, in order of what they cost.
+// Which bound showed that a matrix need not be solved, in order of cost.
 enum class Stage : uint8_t { solved, maxima, reduced, prices, auction };
 
-// What comes back for each matrix. `assigned` may be null.
+// The results for each matrix. `assigned` may be null.
 struct Results {
   double* values;        // (count,) sum of the assigned affinities, accumulated in float64
   double* upper_bounds;  // (count,) no assignment of this matrix has a larger value
@@ -41,8 +41,7 @@ enum class Status : int { done, not_finite, cancelled, out_of_memory };
 
 struct Outcome {
   Status status;
-  int64_t where;      // the matrix that is not finite
-  int64_t resolved;   // how many matrices were solved again in float64
+  int64_t where;  // the matrix that is not finite
 };
 
 struct Kernels {

@@ -437,7 +437,7 @@ struct Solver {
     if (p.remembers) forget(p);
   }
 
-  // What is remembered holds while prices rise: new prices start with nothing.
+  // The memory holds while prices rise: new prices start with an empty one.
   static void forget(Problem& p) {
     for (int i = 0; i < p.rows; ++i) p.others[i] = infinity;
     memset(p.remembered, 0, sizeof(T) * static_cast<size_t>(p.rows) * candidates);
@@ -684,7 +684,7 @@ struct Solver {
   // `Remembers`: whether some matrix is large enough for that.
   template <int abreast, bool Remembers>
   static Outcome assign(const Batch<T>& batch, const Results& results, int64_t bytes) {
-    Outcome outcome = {Status::done, 0, 0};
+    Outcome outcome = {Status::done, 0};
     Arena arenas[abreast];
     Arena arena_for_doubles;
     Problem problems[abreast];
@@ -692,7 +692,7 @@ struct Solver {
     uint32_t rounds = 0;  // of bids: a war for prices can take long
     int live = 0;
     for (int n = 0; n < abreast; ++n) {
-      if (!arenas[n].reserve(bytes)) return {Status::out_of_memory, 0, 0};
+      if (!arenas[n].reserve(bytes)) return {Status::out_of_memory, 0};
       problems[n].live =
           begin_next(batch, results, problems[n], arenas[n], arena_for_doubles, next, outcome);
       live += problems[n].live;
@@ -709,12 +709,12 @@ struct Solver {
         }
         waiting |= (p.free_count == 0) | (p.bids_left == 0);
       }
-      if ((++rounds & 0xfff) == 0 && *batch.cancelled) return {Status::cancelled, 0, 0};
+      if ((++rounds & 0xfff) == 0 && *batch.cancelled) return {Status::cancelled, 0};
       if (!waiting) continue;
       for (int n = 0; n < abreast; ++n) {
         Problem& p = problems[n];
         if (!p.live || (p.free_count > 0 && p.bids_left > 0)) continue;
-        if (*batch.cancelled) return {Status::cancelled, 0, 0};
+        if (*batch.cancelled) return {Status::cancelled, 0};
         if (!(batch.stop_below && stop(batch, results, p, upper_bound(p), Stage::auction))) {
           if (next_phase(p)) continue;
           conclude(batch, results, p, arena_for_doubles, outcome);
@@ -779,7 +779,6 @@ struct Solver {
     double bound = upper_bound(p);
     if constexpr (sizeof(T) < sizeof(double)) {
       if (!(bound - value <= batch.tolerance * magnitude(value, bound))) {
-        ++outcome.resolved;
         outcome.status = solve_in_double(p, from, batch.cancelled, arena_for_doubles, value, bound,
                                          assigned);
         if (outcome.status != Status::done) return;
@@ -963,7 +962,7 @@ struct Solver {
     Arena arena;
     const int64_t bytes = bytes_of_largest(batch);
     for (int64_t m = 0; m < batch.count; ++m) {
-      if (*batch.cancelled) return {Status::cancelled, 0, 0};
+      if (*batch.cancelled) return {Status::cancelled, 0};
       const MatrixView view = view_of(batch, m);
       int32_t* const assigned =
           results.assigned ? results.assigned + batch.result_offsets[m] : nullptr;
@@ -972,12 +971,12 @@ struct Solver {
         continue;
       }
       if (!arena.reserve(bytes + Arena::bytes<Ranked>(view.columns))) {
-        return {Status::out_of_memory, 0, 0};
+        return {Status::out_of_memory, 0};
       }
       Problem p;
       place(p, arena, view.rows, view.columns);
       Ranked* const ranked = arena.take<Ranked>(view.rows);
-      if (!read(p, batch.data + batch.offsets[m], view)) return {Status::not_finite, m, 0};
+      if (!read(p, batch.data + batch.offsets[m], view)) return {Status::not_finite, m};
       start_prices(p);
       results.upper_bounds[m] = bound_of_maxima(p);
 
@@ -1003,7 +1002,7 @@ struct Solver {
       results.values[m] = value_of(p, batch.data + batch.offsets[m]);
       if (assigned) write_columns(p, assigned, taken);
     }
-    return {Status::done, 0, 0};
+    return {Status::done, 0};
   }
 
   // min(sum of row maxima, sum of column maxima): the dual bound at the prices zero, from each side.

@@ -1,4 +1,4 @@
-"""The functions that begin with images: what is measured, planned and run, in one call."""
+"""The functions that begin with images: each measures, plans and runs in one call."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def gram(
     workers : int, optional
         Threads; one for each available core by default. BLAS is held to one thread meanwhile.
     memory : int or str, optional
-        The budget in bytes, or as ``"8GB"``, for what the call allocates; half of the machine's
+        The budget in bytes, or as ``"8GB"``, for all allocations of the call; half of the machine's
         memory by default.
     progress : callable, optional
         Called as ``progress(done, total)`` in pairs, about ten times a second, from the calling
@@ -123,7 +123,7 @@ def gram(
     Raises
     ------
     InputError
-        If an argument is not what it must be; nothing has been matched then. With `out`, also if
+        If an argument is invalid; nothing has been matched then. With `out`, also if
         the folder holds something else, or a run of other features, another matcher or version.
 
     Notes
@@ -266,7 +266,7 @@ def rsm(
     Raises
     ------
     InputError
-        If an argument is not what it must be.
+        If an argument is invalid.
 
     Examples
     --------

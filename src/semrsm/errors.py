@@ -20,9 +20,9 @@ class SemrsmError(Exception):
 
 
 class InputError(SemrsmError, ValueError):
-    """An argument does not hold what the function needs.
+    """An argument is invalid.
 
-    The message names the argument, what was expected and what came.
+    The message names the argument, the expected value and the given one.
     """
 
 
@@ -36,9 +36,9 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     Parameters
     ----------
     name : str
-        What the user wrote.
+        The name that the user wrote.
     choices : iterable of str
-        What would have been accepted.
+        The accepted names.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     extra : str
         The extra of semrsm that brings it, for example ``"plot"``.
     purpose : str
-        What needs it, as the subject of a sentence: ``"Plotting"``.
+        The feature that needs it, as the subject of a sentence: ``"Plotting"``.
 
     Returns
     -------

@@ -140,3 +140,25 @@ def test_a_search_on_disk_keeps_to_its_memory(tmp_path):
     tracemalloc.stop()
     same(found, exact)
     assert peak < budget
+
+
+def test_the_grid_of_feature_maps_stays_with_an_index_and_comes_back_from_the_disk(tmp_path):
+    maps = np.random.default_rng(0).normal(size=(5, 4, 2, 3))
+    tokens = semrsm.measure(maps.reshape(5, 4, 6).transpose(0, 2, 1), grid=(2, 3))
+    for gallery in (maps, tokens):
+        index = semrsm.Index(gallery)
+        assert index.tokens.grid == (2, 3)
+        path = index.save(tmp_path / "index.zarr", overwrite=True)
+        assert semrsm.Index.load(path).tokens.grid == (2, 3)
+    flat = semrsm.Index(tokens.block(0, 5).vectors.reshape(5, 6, 4))
+    flat.save(tmp_path / "flat.zarr")
+    assert semrsm.Index.load(tmp_path / "flat.zarr").tokens.grid is None
+
+
+def test_maps_that_have_been_measured_are_copied_in_the_order_of_the_search_too():
+    maps = np.random.default_rng(0).normal(size=(5, 4, 2, 3))
+    index = semrsm.Index(semrsm.measure(maps))
+    queries = maps[:2].copy()
+    before = semrsm.topk(queries, index, k=3)
+    maps[:] = 0
+    same(semrsm.topk(queries, index, k=3), before)

@@ -1,1 +1,1 @@
-"""What several rooms use: arrays, threads, files, units, statistics and checks."""
+"""Shared by several packages: arrays, threads, files, units, statistics and checks."""

@@ -11,7 +11,7 @@ from ..errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-#: What the solver computes in. Half precision is widened, since every value of it is a float32.
+#: The dtypes that the solver computes in. Half precision is widened, which is exact.
 COMPUTE_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 

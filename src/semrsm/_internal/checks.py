@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 
-#: Called in the caller's thread with what has been done so far and all there is to do.
+#: Called in the caller's thread with the amount done so far and the total.
 Progress = Callable[[int, int], object]
 
 

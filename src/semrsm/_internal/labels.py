@@ -44,7 +44,7 @@ def from_label(label: str, registry: Mapping[str, type[Thing]], argument: str, w
     argument : str
         The argument's name, for errors.
     what : str
-        What else would have been accepted, as the end of a sentence.
+        Further accepted values, as the end of a sentence.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from .workers import Cancellation, cancel_on_interrupt, one_blas_thread
 
 State = TypeVar("State")
 
-#: Seconds between two turns of the calling thread, which tells progress meanwhile.
+#: Seconds between two turns of the calling thread, which reports progress meanwhile.
 POLL = 0.1
 
 

@@ -139,7 +139,7 @@ def resampled_counts(count: int, resamples: int, seed: int) -> NDArray[np.int64]
     Returns
     -------
     ndarray of int64, shape (resamples, count)
-        Every row sums to `count`. The same arguments give the same draws, which is what makes the
+        Every row sums to `count`. The same arguments give the same draws, which makes the
         resampled difference of two statistics a paired one.
     """
     rng = np.random.default_rng(seed)
@@ -165,7 +165,7 @@ def pair_correlations(
     samples : array-like, shape (V, P)
         V statistics of P pairs.
     reference : array-like, shape (P,)
-        What each of them is correlated with.
+        The values that each of them is correlated with.
     pairs : (ndarray, ndarray) of int64, shape (P,)
         The two things of each pair; never the same.
     counts : ndarray of int64, shape (R, N)

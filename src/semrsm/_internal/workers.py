@@ -45,7 +45,7 @@ class Cancellation:
 
     @property
     def is_set(self) -> bool:
-        """Whether somebody has called :meth:`cancel`."""
+        """Whether :meth:`cancel` has been called."""
         return bool(self.flag[0])
 
     def wait(self, futures: Iterable[Future[Any]]) -> None:
@@ -117,7 +117,7 @@ _blas_limit = _BlasLimit()
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[contextlib.AbstractContextManager[Any]]:
-    """Hold BLAS to one thread inside the block; yield what each product must be made under.
+    """Hold BLAS to one thread inside the block; yield the lock that each product must hold.
 
     With threadpoolctl that is nothing at all. Without it BLAS keeps its own threads, and a lock
     lets one product run at a time, so that threads are not oversubscribed.

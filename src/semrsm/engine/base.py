@@ -1,4 +1,4 @@
-"""The contract of an engine: where the tiles of a job run, never what is computed in them."""
+"""The contract of an engine: it decides where the tiles of a job run, never their values."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Engine(ABC):
     Attributes
     ----------
     name : str
-        ``"cpu"`` or ``"cuda"``: what provenance and manifests record, and what
-        :attr:`Matcher.engines` lists.
+        ``"cpu"`` or ``"cuda"``, as recorded in provenance and manifests, and listed in
+        :attr:`Matcher.engines`.
     """
 
     name: ClassVar[str]
@@ -53,7 +53,7 @@ class Engine(ABC):
         x, y : Tokens
             The inputs.
         matcher : Matcher
-            What is computed.
+            The matcher to compute.
         plan : Plan
             Panels, tiles and threads.
         values, upper_bounds : ndarray of float64, shape (N, M)

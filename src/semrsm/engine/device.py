@@ -1,4 +1,4 @@
-"""Which engine matches what: the one rule for devices, in memory, in runs and in forecasts."""
+"""The one rule that chooses an engine, in memory, in runs and in forecasts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_device(device: str | None) -> Any:
     Raises
     ------
     InputError
-        If `device` is none of these, or there is no such GPU.
+        If `device` is another value, or there is no such GPU.
     MissingDependencyError
         If torch or Triton is not installed.
     """
@@ -78,14 +78,15 @@ def resolve_engine(
 ) -> Engine:
     """Return the engine that matches these images on a device.
 
-    A GPU matches what it can. The CPU matches everything else, and one warning says why.
+    A GPU runs the matchers and sizes that it supports. The CPU runs all others, with a warning that
+    says why.
 
     Parameters
     ----------
     device : str or None
         As for :func:`check_device`.
     matcher : Matcher
-        What is computed.
+        The matcher to compute.
     rows, columns : Tokens
         The images.
     here : bool, default True

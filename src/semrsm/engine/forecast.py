@@ -1,4 +1,4 @@
-"""What a job will take, said before it starts: pairs, memory, disk, and the time."""
+"""Forecasts of the cost of a job before it starts: pairs, memory, disk and time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CALIBRATION = 0.7
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a job takes.
+    """The cost of a job.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Forecast:
     seconds : float
         Projected from a short calibration on the features themselves, on as many threads.
     memory : int
-        The peak in bytes of what is allocated.
+        The peak of all allocations in bytes.
     disk : int
         Bytes that the results take on disk; 0 where they stay in memory.
     tiles : int
@@ -73,14 +73,15 @@ def forecast(
     on_disk: bool = False,
     device: str | None = None,
 ) -> Forecast:
-    """Say what :func:`semrsm.gram` of the same arguments would take.
+    """Return the cost of :func:`semrsm.gram` with the same arguments.
 
     The features are read once, and matched for about a second.
 
     Parameters
     ----------
     x, y, matcher, workers, memory, device
-        As for :func:`semrsm.gram`: what a GPU cannot match is forecast for the CPU, with a warning.
+        As for :func:`semrsm.gram`: a job that a GPU cannot run is forecast for the CPU, with a
+        warning.
     on_disk : bool, default False
         Whether the results are to lie on disk (``out=``) and not in memory.
 
@@ -91,7 +92,7 @@ def forecast(
     Raises
     ------
     InputError
-        If an argument is not what it must be, or the job does not fit into `memory`; the message
+        If an argument is invalid, or the job does not fit into `memory`; the message
         names the smallest budget that would do.
 
     Examples
@@ -165,7 +166,7 @@ def _seconds_per_pair(
 
 
 def _seconds_to_read(tokens: Tokens) -> float:
-    """Return about what a pass over the images takes, from the time of one piece of them."""
+    """Estimate the seconds of a pass over the images from the time of one piece of them."""
     first, last = next(tokens.pieces(PIECE))
     start = time.perf_counter()
     tokens.block(first, last)

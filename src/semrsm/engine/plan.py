@@ -32,7 +32,7 @@ class Plan:
     pairs : int
         Pairs to be matched.
     peak_bytes : int
-        The projected peak of what is allocated: results, panels, and the buffers of the threads.
+        The projected peak of all allocations: results, panels, and the buffers of the threads.
     """
 
     panel: int
@@ -162,7 +162,7 @@ def choose_side(
     Parameters
     ----------
     rows, columns, matcher
-        What is matched.
+        The images to match.
     workers : int
         Threads of each tile.
     memory : int
@@ -176,12 +176,13 @@ def choose_side(
     -------
     side : int
     peak : int
-        The projected peak in bytes of what filling the tiles allocates.
+        The projected peak in bytes of the allocations that filling the tiles makes.
 
     Raises
     ------
     InputError
-        If `memory` does not suffice even for the smallest tiles; the message names what would.
+        If `memory` does not suffice even for the smallest tiles; the message names a sufficient
+        budget.
     """
     side = given or tile_side(
         max(rows.count, columns.count),
@@ -206,7 +207,7 @@ def choose_side(
 def run_bytes(
     rows: Tokens, columns: Tokens, matcher: Matcher, side: int, workers: int, at_once: int = 1
 ) -> int:
-    """Return the peak in bytes of what filling tiles of this side allocates."""
+    """Return the peak in bytes of the allocations that filling tiles of this side makes."""
     item = max(rows.dtype.itemsize, columns.dtype.itemsize)
     size, width = int(rows.sizes.max()), int(columns.sizes.max())
     images = min(side, rows.count), min(side, columns.count)
@@ -245,7 +246,7 @@ def search_panels(
     rows, columns : Tokens
         The queries and the gallery.
     dtype : numpy.dtype
-        What is computed in.
+        The dtype of the computation.
     query : int
         Bytes that are kept of each query besides its vectors.
     strip : int
@@ -268,7 +269,7 @@ def search_panels(
     query += int(rows.sizes.max()) * rows.channels * item * 2
     image = int(columns.sizes.max()) * rows.channels * item * 2  # as read, and in its dtype
     pair = int(rows.sizes.max()) * int(columns.sizes.max()) * 8
-    tiles = 2 * max(tile, pair)  # the product, and what the solver copies of it
+    tiles = 2 * max(tile, pair)  # the product, and the solver's copies of it
     fixed = workers * (tiles + strip * image) + 3 * PIECE + kept
     smallest = fixed + query + image
     if memory < smallest:

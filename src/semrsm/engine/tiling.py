@@ -65,7 +65,7 @@ class Tiling:
 
 
 def tile_side(images: int, vectors: int, channels: int, *, solves: bool) -> int:
-    """Return the side of the tiles of a run: a power of two, by what a pair costs about.
+    """Return the side of the tiles of a run: a power of two, by the approximate cost of a pair.
 
     It must not be measured: the same run would be cut, and rounded, otherwise on every machine.
 

@@ -69,7 +69,7 @@ class Kernel(ABC):
             The squared norms of the two images of each pair, in shapes that broadcast to `inner`,
             such as (N, 1) and (1, M).
         dtype : numpy.dtype
-            What V was computed in: its rounding.
+            The dtype that V was computed in, which decides its rounding.
 
         Returns
         -------

@@ -29,7 +29,7 @@ SIGMA_RULES = ("median", "released")
 
 @dataclass(frozen=True)
 class DistanceKernel(Kernel):
-    """A kernel of the distance of the aligned images alone; what all of them share is σ."""
+    """A kernel of the distance of the aligned images alone; all of them take σ."""
 
     sigma: float | str = "median"
 

@@ -1,4 +1,4 @@
-"""Kernels by name: what is known, and how it is asked for."""
+"""Kernels by name: the registry, and the syntax of names with options."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def resolve_kernels(
         if isinstance(kernel, str) and "sigma=" not in kernel and _takes(found, sigma)
     ]
     if not takers and required:
-        # Named in full where there is one kernel, and a rule that nobody knows is refused by name.
+        # Named in full where there is one kernel, and an unknown rule is refused by name.
         for kernel, found in zip(given, named, strict=True):
             if isinstance(kernel, str) and found.takes_sigma:
                 resolve_kernel(kernel, sigma)

@@ -181,7 +181,7 @@ def assign(
 
 
 def check_tolerance(tolerance: object) -> None:
-    """Refuse what is no number >= 0."""
+    """Refuse anything that is not a number >= 0."""
     number = isinstance(tolerance, (int, float, np.integer, np.floating))
     if not number or isinstance(tolerance, bool) or not tolerance >= 0:  # type: ignore[operator]
         raise InputError(f"tolerance: expected a number >= 0; got {tolerance!r}")
@@ -242,7 +242,7 @@ def solve(
     keep_columns : bool
         Whether the assigned columns are wanted; `rows` must be one int then.
     kernels : str
-        The instruction set, by default the best that the processor has.
+        The instruction set, by default the best one of the CPU.
 
     Returns
     -------
@@ -261,7 +261,7 @@ def solve(
     upper_bounds = np.empty(count)
     kept = int(rows) if keep_columns else 0
     assigned = np.full((count, kept), -1, dtype=np.int32)
-    status, where, _ = getattr(_native, method)(
+    status, where = getattr(_native, method)(
         data,
         offsets,
         np.ascontiguousarray(np.broadcast_to(rows, count), dtype=np.int32),

@@ -1,7 +1,7 @@
 """The contract of a matcher: how the concept vectors of two images are paired.
 
 A matcher gets a tile of pairs and returns, for each pair, the matched inner product of *its*
-matching and an upper bound, so that every value comes with what a better matching could still gain.
+matching and an upper bound: the most that a better matching could still gain is known for each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TILE_IMAGES = 64
 
 
 class Workspace:
-    """What one thread reuses from tile to tile: a buffer for products, and the way to stop it."""
+    """The state of a thread from tile to tile: a buffer for products, and the way to stop."""
 
     def __init__(self, cancellation: Cancellation, product_guard: Any) -> None:
         self.cancellation = cancellation
@@ -88,7 +88,7 @@ class Matched:
     Attributes
     ----------
     values, upper_bounds : ndarray of float64, shape (P,)
-        The matched inner products, and what no matching exceeds (see :attr:`Matcher.bounds`).
+        The matched inner products, and their upper bounds (see :attr:`Matcher.bounds`).
     matchings : ndarray of int32, shape (P, S), or None
         The vector of the right image that each vector of the left one was matched with, in the
         order of the blocks, −1 where it stays free; if they were kept.
@@ -110,8 +110,8 @@ class Matcher(ABC):
         Whether an assignment is solved or approximated for each pair; False where every place is
         compared with the same place.
     bounds : {"optimal", "own"}
-        What the upper bounds bound: the optimal matching, or the best one that the matcher's own
-        constraints allow.
+        Whether the upper bounds are those of the optimal matching, or of the best one that the
+        matcher's own constraints allow.
     needs_equal_sizes : bool
         Whether it compares only images of one S.
     needs_positions : bool
@@ -171,7 +171,7 @@ class Matcher(ABC):
     def tile_bytes(
         self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
     ) -> int:
-        """Return what one thread allocates for a tile of images of so many vectors."""
+        """Return the bytes that a thread allocates for a tile of images of so many vectors."""
         tile = images[0] * images[1] * sizes[0] * sizes[1] * item
         return tile + 4 * sizes[0] * sizes[1] * 8  # two matrices abreast, and one in float64
 

@@ -1,4 +1,4 @@
-"""Greedy matchings: alone, and for what an exact matching of the largest norms leaves."""
+"""Greedy matchings: alone, and after an exact matching of the vectors of largest norm."""
 
 from __future__ import annotations
 

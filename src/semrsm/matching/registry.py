@@ -1,4 +1,4 @@
-"""Matchers by name and label: what is known, and how it is asked for."""
+"""Matchers by name and label: the registry, and the syntax of labels."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def load_archive(
     facts: Sequence[str],
     optional: Sequence[str] = (),
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    """Read what :func:`save_archive` wrote, refusing any other file by name.
+    """Read a file that :func:`save_archive` wrote, refusing any other by name.
 
     Parameters
     ----------

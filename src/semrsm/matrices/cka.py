@@ -378,7 +378,7 @@ class Alignment:
         """Return an inner product, each image left out and the rest centred again.
 
         Rows of the centred matrices sum to zero, so that without image i row j sums to minus its
-        value at i: what centring again takes away follows from row i alone.
+        value at i: the change by centring again follows from row i alone.
         """
         n = self._left.count
         totals: Array

@@ -1,4 +1,4 @@
-"""What CKA and RSA share: their result, the check of two matrices, and how they are read."""
+"""The common part of CKA and RSA: their result, the check of two matrices, and reading them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Comparison:
     interval : (float, float) or None
         Its interval over images, if one was asked for.
     method : str
-        What was computed.
+        The name of the measure.
     images : int
         N.
     """

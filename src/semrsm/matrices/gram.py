@@ -41,7 +41,7 @@ class Gram:
     matcher : str
         The matcher's label: its name, with the options that differ from their defaults.
     dtype : numpy.dtype
-        What the inner products were computed in, float32 or float64.
+        The dtype that the inner products were computed in, float32 or float64.
     is_symmetric : bool
         True where one set of images was compared with itself.
     provenance : mapping
@@ -49,8 +49,8 @@ class Gram:
     is_matched : bool
         False where every place was compared with the same place: the spatio-semantic baseline.
     bounds : {"optimal", "own"}
-        What the upper bounds bound: the optimal matching, or the best one that the matcher's own
-        constraints allow.
+        Whether the upper bounds are those of the optimal matching, or of the best one that the
+        matcher's own constraints allow.
 
     Notes
     -----

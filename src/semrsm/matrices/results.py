@@ -3,7 +3,7 @@
 ::
 
     results/
-      summary.json                       what was compared with what, and how
+      summary.json                       the compared matrices and the method
       table.csv                          one row per layer × matcher × kernel
       features.npz                       where the input was a folder of photographs
       rsms/<layer>/<matcher>.gram.npz    V, upper bounds and norms
@@ -76,7 +76,7 @@ class Results:
         return {key: gram.rsm(seen_through) for key, gram in self.grams.items()}
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row per layer × matcher × kernel: what the values are like."""
+        """Return one row per layer × matcher × kernel, with a summary of the values."""
         rows = []
         for kernel in self.kernels:
             for (layer, matcher), rsm in self.rsms(kernel).items():
@@ -162,7 +162,7 @@ class Results:
 
     @classmethod
     def read(cls, folder: str | Path) -> Results:
-        """Read what :meth:`write` wrote.
+        """Read results that :meth:`write` wrote.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Statistic = Callable[[Array, Array], float]
     Stream = Callable[[], Iterator[Array]]
 
-#: What Kendall's tau takes for each pair of images, its two values included.
+#: Bytes that Kendall's tau takes for each pair of images, its two values included.
 _KENDALL_BYTES = 128
 
 

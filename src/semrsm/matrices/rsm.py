@@ -45,7 +45,7 @@ class RSM:
     is_symmetric : bool
         True where one set of images was compared with itself.
     provenance : mapping
-        Where the values come from: versions, shapes, dtype, tolerance, and what the caller added.
+        Where the values come from: versions, shapes, dtype, tolerance, and the caller's entries.
     """
 
     values: NDArray[np.float64]
@@ -287,7 +287,7 @@ class RSM:
             The photographs, by the ids of the RSM: a folder, or anything with ``ids`` and
             ``images[i]``.
         labels : mapping of str to str or sequence of str, optional
-            What the images show, by id or in order.
+            The classes of the images, by id or in order.
 
         Returns
         -------
@@ -305,14 +305,14 @@ class RSM:
         """
         from ..report.explorer import explore
 
-        # What is usual stands on the left.
+        # The usual case stands on the left.
         both = (
             [self] if other is None else sorted([self, other], key=lambda r: r.matcher != BASELINE)
         )
         return explore(both, path, images=images, labels=labels)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: a small picture and the facts."""
+        """Return the HTML that a notebook shows: a small picture and the facts."""
         from ..report.explorer.picture import rsm_html
 
         return rsm_html(self)

@@ -140,7 +140,7 @@ def approximate_topk(
 ) -> ApproximateTopK:
     """Find similar images among those whose mean vectors are most like the query's.
 
-    What is found is ordered exactly; what is not among the candidates is missed, and nothing says
+    The images found are ordered exactly; images outside the candidates are missed, and nothing says
     whether it was. :func:`semrsm.topk` misses nothing.
 
     Parameters
@@ -157,7 +157,7 @@ def approximate_topk(
     Raises
     ------
     InputError
-        If an argument is not what it must be; nothing has been matched then.
+        If an argument is invalid; nothing has been matched then.
     MissingDependencyError
         If FAISS is not installed.
 
@@ -281,7 +281,7 @@ def _candidates(asked: Question, count: int, faiss: Any) -> Indices:
         faiss.omp_set_num_threads(threads)
     if asked.exclude is not None:
         found[np.take_along_axis(asked.exclude, found, axis=1)] = -1
-        # What is allowed comes first, in its order.
+        # The allowed images come first, in their order.
         order = np.argsort(found < 0, axis=1, kind="stable")
         found = np.take_along_axis(found, order, axis=1)
     return found[:, :count]

@@ -184,7 +184,7 @@ def topk(
         itself.
     budget : int, optional
         Solve at most so many assignments for each query: those with the highest bounds. The results
-        are then the best of those, and ``missed_at_most`` says what the others may reach.
+        are then the best of those, and ``missed_at_most`` bounds the values of the others.
     workers, memory, progress
         As for :func:`semrsm.gram`; progress counts pairs.
 
@@ -195,7 +195,7 @@ def topk(
     Raises
     ------
     InputError
-        If an argument is not what it must be; nothing has been matched then.
+        If an argument is invalid; nothing has been matched then.
 
     Notes
     -----

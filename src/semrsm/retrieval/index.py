@@ -50,7 +50,7 @@ class Index:
     Raises
     ------
     InputError
-        If the gallery is not what it must be. All of it is read twice: to find out, and to average.
+        If the gallery is invalid. All of it is read twice: to find out, and to average.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Index:
         self.provenance = dict(provenance or {})
         self.tokens = measure(gallery, "gallery")
         self.ids = image_ids(ids, self.tokens.count, "ids")
-        if is_array_in_memory(gallery) and not self.tokens.in_place:
+        if is_array_in_memory(self.tokens.origin) and not self.tokens.in_place:
             self.tokens = self.tokens.part(0, self.tokens.count)  # now, not at every search
         self.means = mean_vectors(self.tokens)
 
@@ -192,6 +192,7 @@ class Index:
             group.attrs["semrsm"] = {
                 "format": FORMAT,
                 "ids": list(self.ids),
+                "grid": tokens.grid,
                 "provenance": self.provenance,
             }
             put_in_place(aside, target)
@@ -221,9 +222,11 @@ class Index:
             facts = group.attrs["semrsm"]
             if facts["format"] != FORMAT:
                 raise KeyError("format")
+            grid = facts.get("grid")  # the first indices on disk had none
             tokens = measure(
                 FlatImages(group["vectors"], group["sizes"][:]),
                 "gallery",
+                grid=None if grid is None else tuple(grid),
                 measured=Measured(group["squared_norms"][:], group["exponents"][:]),
             )
             return cls.from_tokens(tokens, facts["ids"], group["means"][:], facts["provenance"])
@@ -236,7 +239,7 @@ class Index:
 
 
 def is_index(path: str | Path) -> bool:
-    """Tell whether a folder is what :meth:`Index.save` wrote, by a look at its metadata."""
+    """Return whether :meth:`Index.save` wrote a folder, by a look at its metadata."""
     try:
         facts = json.loads((Path(path) / "zarr.json").read_text(encoding="utf-8"))
         return bool(facts["attributes"]["semrsm"]["format"] == FORMAT)

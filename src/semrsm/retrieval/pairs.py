@@ -75,7 +75,7 @@ class Pairs:
             self._shift = size * shift[left, right]
 
     def goal(self, goals: Array, chosen: Any) -> Array:
-        """Return what V must reach, less what rounding can hide."""
+        """Return the V that an image must reach, less the rounding error."""
         left, right = self._norms[0][chosen], self._norms[1][chosen]
         needed = self._ranking.inner(goals[self.left[chosen]], left, right)
         return np.asarray(needed - self._slack * left * right)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Panel:
-    """Some queries, and what is known of their best images so far."""
+    """Some queries, and their best images so far."""
 
     def __init__(self, job: Search, first: int, last: int) -> None:
         self.job = job
@@ -72,7 +72,7 @@ class Panel:
         return seeds
 
     def tasks(self, start: int, stop: int) -> Iterator[Callable[[Workspace], None]]:
-        """Yield what is to be done with the images ``start:stop`` of the gallery, seeds first."""
+        """Yield the tasks of the images ``start:stop`` of the gallery, seeds first."""
         job = self.job
         panel = job.index.tokens.part(start, stop)
         for query, seeds in enumerate(self.seeds):
@@ -84,7 +84,7 @@ class Panel:
             yield partial(self._strip, block, first, min(first + job.tile_columns, stop), start)
 
     def candidates(self, candidates: Indices) -> Iterator[Callable[[Workspace], None]]:
-        """Yield what is to be done where only some images are looked at."""
+        """Yield the tasks where only some images are looked at."""
         job = self.job
         for query, chosen in enumerate(candidates):
             images = np.sort(chosen[chosen >= 0])
@@ -114,7 +114,7 @@ class Panel:
             if job.exclude is not None:
                 at = slice(self.first + rows.start, self.first + rows.stop)
                 wanted = ~job.exclude[at, first:last]
-            # What was looked at first is not looked at again.
+            # The images that were looked at first are not looked at again.
             query, nth = np.nonzero((self.seeds[rows] >= first) & (self.seeds[rows] < last))
             wanted[query, self.seeds[rows][query, nth] - first] = False
             self._tile(rows, strip, wanted, workspace)

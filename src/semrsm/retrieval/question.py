@@ -1,4 +1,4 @@
-"""What is asked of a search, with all arguments checked, and what comes back."""
+"""The question put to a search, with all arguments checked, and the findings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search found: the attributes of TopK, and the pairs that ended at each stage."""
+    """The findings of a search: the attributes of TopK, and the pairs that ended at each stage."""
 
     indices: Indices
     values: Array
@@ -39,7 +39,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked of a search; everything has been checked.
+    """The question put to a search; everything has been checked.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ def check_question(
     Raises
     ------
     InputError
-        If one is not what it must be.
+        If one is invalid.
     """
     chosen = resolve_kernel(kernel)
     ranking = Ranking.of(chosen)

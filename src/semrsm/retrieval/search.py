@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Indices = NDArray[np.int64]
 
 #: Affinities of a tile of pairs in bytes: large enough that bookkeeping costs little beside the
-#: product, small enough to stay near the processor until the bounds have read them.
+#: product, small enough to stay in the cache until the bounds have read them.
 TILE_BYTES = 4 << 20
 
 #: Concept vectors of the images of a gallery that a thread has centred at a time, in bytes.

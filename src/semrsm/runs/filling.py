@@ -29,7 +29,7 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Work:
-    """What a process needs to compute tiles: the folder, the features, the matcher.
+    """All that a process needs to compute tiles: the folder, the features, the matcher.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Work:
         # Here once, and not for every tile: to find the libraries takes a while.
         with self.folder.writing(), one_blas_thread():
             for tile in tiles:
-                if self.folder.complete(tile):  # somebody else was faster
+                if self.folder.complete(tile):  # another process was faster
                     advance(self.folder.tiling.pairs(tile))
                 else:
                     self._fill_one(tile, panels, advance)
@@ -103,7 +103,7 @@ class Work:
     def _tile(
         self, tile: tuple[int, int], left: Tokens, right: Tokens | None, advance: Advance
     ) -> NDArray[np.float64]:
-        """Match what of a tile is not there yet, and return all of it."""
+        """Match the missing part of a tile, and return all of it."""
         try:
             old = self.folder.read_tile(tile)
         except DamagedTileError:  # or not there at all

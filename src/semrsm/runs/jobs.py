@@ -1,4 +1,4 @@
-"""One Gram that is to be computed: compared with what is on the disk, and laid out there."""
+"""One Gram to compute: compared with the folder on disk, and laid out there."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Job:
         return self.matcher.label
 
     def check(self, workers: int, memory: int, at_once: int) -> None:
-        """Find out what is to be done, and refuse what cannot be, before anything is written."""
+        """Plan the work, and refuse an impossible job before anything is written."""
         folder = GramFolder(self.path) if self.path.exists() else None
         other = self.rows if self.columns is None else self.columns
         side, _ = choose_side(
@@ -69,7 +69,7 @@ class Job:
         Raises
         ------
         InputError
-            If it is one; the message names what differs.
+            If it is one; the message names the difference.
         """
         reason = difference(folder.manifest, self._manifest)
         for old, new in zip((folder.rows, folder.columns), self.sides, strict=True):
@@ -92,7 +92,7 @@ class Job:
         if not self.path.exists():
             GramFolder.create(self.path, self._manifest, *self.sides)
         folder = GramFolder(self.path)
-        self._compare(folder)  # again: somebody else may have made it meanwhile
+        self._compare(folder)  # again: another process may have made it meanwhile
         manifest = {
             **self._manifest,
             "tile": folder.tiling.side,
@@ -106,7 +106,7 @@ class Job:
         return folder
 
     def missing_bytes(self) -> int:
-        """Return about what the disk must still have room for."""
+        """Estimate the bytes that must still be free on the disk."""
         side = int(self._manifest["tile"])
         tiling = Tiling(self.sides[0].count, self.sides[1].count, side, self.columns is None)
         there = sum(f.is_file() for f in (self.path / "gram" / "c").glob("*/*/*"))

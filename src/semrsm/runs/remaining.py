@@ -12,7 +12,7 @@ Progress = Callable[[int, int], object]
 
 
 class Count:
-    """Counts the pairs that are done, and tells the caller.
+    """Counts the pairs that are done, and reports them to the caller.
 
     Parameters
     ----------

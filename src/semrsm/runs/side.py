@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Side:
-    """What a run knows of the images on one of its sides.
+    """The facts that a run records of the images on one of its sides.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Side:
 
     @classmethod
     def of(cls, tokens: Tokens, ids: tuple[str, ...]) -> Side:
-        """Return what is known of images that have just been measured; digests are a pass."""
+        """Return the facts of images that have just been measured; digests take a pass."""
         return cls(ids, tokens.squared_norms, tokens.exponents, tokens.digests())
 
     @property
@@ -52,7 +52,7 @@ class Side:
 
     @property
     def measured(self) -> Measured:
-        """What :class:`semrsm.tokens.Tokens` need not find out again."""
+        """The measured facts, so that :class:`semrsm.tokens.Tokens` need no further pass."""
         return Measured(self.squared_norms, self.exponents)
 
     def differs(self, other: Side) -> str | None:
@@ -73,7 +73,7 @@ class Side:
 def sides_of(
     rows: Tokens, columns: Tokens | None, ids: tuple[str, ...], column_ids: tuple[str, ...]
 ) -> tuple[Side, Side]:
-    """Return what a manifest records of the images, digests included."""
+    """Return the arrays of a manifest about the images, digests included."""
     left = Side.of(rows, ids)
     return left, left if columns is None else Side.of(columns, column_ids)
 

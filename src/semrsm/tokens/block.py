@@ -1,4 +1,4 @@
-"""The concept vectors of a few neighbouring images, in memory: what matchers work on."""
+"""The concept vectors of a few neighbouring images, in memory, as matchers take them."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Form:
     sizes : ndarray of int64, shape (N,)
     channels : int
     dtype : numpy.dtype
-        What is computed in.
+        The dtype of the computation.
     in_place : bool
         Whether reading gives a view of the caller's array, which costs no memory.
     grid : (int, int) or None
@@ -147,7 +147,7 @@ def _array(array: Any, name: str) -> Form:
             f"{name}: expected feature maps (N, C, H, W), tokens (N, T, D) or a list of "
             f"(S, C) arrays; got an array of shape {shape}"
         )
-    given = to_numpy(x[:0], name).dtype  # also refuses what is not numbers
+    given = to_numpy(x[:0], name).dtype  # also refuses data that is not numeric
     dtype = compute_dtype(given)
     if len(shape) == 4:
         count, channels, height, width = shape

@@ -46,7 +46,7 @@ def measure(
         Height and width of the grid that the tokens of every image make, row by row. Feature maps
         have their own.
     measured : Measured, optional
-        What an earlier pass over the same data found; it is not made again then.
+        The results of an earlier pass over the same data, which is then not repeated.
 
     Returns
     -------

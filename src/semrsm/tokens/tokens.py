@@ -27,7 +27,7 @@ DIGEST = 16
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What one pass over N images finds out; see the attributes of :class:`Tokens`."""
+    """The results of one pass over N images; see the attributes of :class:`Tokens`."""
 
     squared_norms: NDArray[np.float64]
     exponents: NDArray[np.int64]
@@ -46,7 +46,7 @@ class Tokens:
     channels : int
         C.
     dtype : numpy.dtype
-        What is computed in: float64 for float64 and integers, float32 for everything else.
+        The dtype of the computation: float64 for float64 and integers, float32 for everything else.
     squared_norms : ndarray of float64, shape (N,)
         The squared Frobenius norm of each image.
     exponents : ndarray of int64, shape (N,)
@@ -57,11 +57,11 @@ class Tokens:
     read : callable
         Returns the vectors of the images ``first:last``.
     is_scaled : bool
-        Whether what is read has been divided by the exponents already.
+        Whether the data that is read has been divided by the exponents already.
     in_place : bool
         Whether a block is a view of the caller's array, which costs no memory.
     origin : object
-        What was measured; None for a part of it.
+        The object that was measured; None for a part of it.
     """
 
     sizes: NDArray[np.int64]

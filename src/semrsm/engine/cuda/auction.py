@@ -2,8 +2,8 @@
 
 All rows without a column bid at once, in rounds: each for the column that is best for it at the
 current prices, as much more as that column is worth to it than the second best, and ε. The highest
-bid takes the column from whoever held it. When every row has a column, weak duality says how far
-the assignment is from the optimum at most; ε goes down, and all columns are given back, until that
+bid takes the column from its row. When every row has a column, weak duality bounds how far the
+assignment is from the optimum; ε goes down, and all columns are given back, until that
 is little enough.
 
 After the first rounds of a phase few rows are without a column. Matrices stay where they are, in
@@ -70,7 +70,7 @@ class Status(enum.IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """What comes back for P matrices, as tensors on their device.
+    """The results for P matrices, as tensors on their device.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ def form_of(widest: int) -> tuple[int, int]:
 def opened(here, data, offsets, rows, columns, row_stride):  # type: ignore[no-untyped-def]
     """Return where a matrix lies, and its sides: the shorter one bids for the other.
 
-    Rows that are missing to a square matrix value every column at zero: they change no value, and
+    The rows that would make the matrix square value every column at zero: they change no value, and
     every column finds a row, whatever its price.
     """
     size = tl.load(rows + here)
@@ -238,7 +238,7 @@ def certificate(  # type: ignore[no-untyped-def]
 def bids_of_missing_rows(  # type: ignore[no-untyped-def]
     price, owner, highest, winner, bidders, goods, epsilon, WIDTH: tl.constexpr
 ):
-    """Let the rows that are missing to a square matrix bid, as one: they differ in nothing.
+    """Let the rows that would make the matrix square bid, as one: they are all equal.
 
     The f of them without a column take the f cheapest that are not theirs, up to the price of the
     next one and ε. One by one they would outbid each other by ε in each round.

@@ -71,7 +71,7 @@ class OnGpu:
 
 @dataclass
 class Stats:
-    """What a run did, for the benchmark.
+    """Counts of a run, for the benchmark.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ class _Gpu:
         self.stats = stats
         self.is_gpu = device.type == "cuda"
         free = torch.cuda.mem_get_info(device)[0] if self.is_gpu else 1 << 32
-        #: What two panels may take: the rest is for the tiles on their way.
+        #: Bytes that two panels may take: the rest is for the tiles on their way.
         self.panel_bytes = max(1, int(free * SHARE) - 3 * tile_bytes) // 3
         self.tolerance = max(TOLERANCE, getattr(matcher, "tolerance", 0.0))
 
@@ -374,7 +374,7 @@ class _Rest:
         self.collect(self._most, results)
 
     def collect(self, most: int, results: _Results) -> None:
-        """Write what has been found until no more than `most` tasks are waited for."""
+        """Write finished tiles until no more than `most` tasks are pending."""
         while len(self._waiting) > most:
             rows, columns, future = self._waiting.popleft()
             self._cancellation.wait([future])
@@ -384,7 +384,7 @@ class _Rest:
 def _ahead(
     loader: ThreadPoolExecutor, things: Iterator[tuple[int, int, Block, Block]]
 ) -> Iterator[tuple[int, int, Block, Block]]:
-    """Yield what an iterator does, which makes the next one meanwhile."""
+    """Yield the items of an iterator, which makes the next one meanwhile."""
     following = loader.submit(next, things, None)
     while (thing := following.result()) is not None:
         following = loader.submit(next, things, None)

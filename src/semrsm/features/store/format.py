@@ -41,7 +41,7 @@ def attributes_of(path: Path) -> dict[str, Any] | None:
         if node["zarr_format"] != 3 or node["node_type"] not in ("group", "array"):
             raise ValueError("not Zarr v3")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"expected a Zarr v3 group or array; {str(path)!r} is none") from error
+        raise InputError(f"expected a Zarr v3 group or array; {str(path)!r} is not one") from error
     if not isinstance(found, dict) or "format" not in found:
         return None
     if found["format"] != FORMAT:
