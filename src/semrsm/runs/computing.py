@@ -123,7 +123,7 @@ def compute_run(
         raise InputError(
             f"out: expected a folder inside an existing one; {str(target.parent)!r} is not one"
         )
-    places = places_for(target, list(features), labels)
+    places = places_for(target, list(features), chosen)
     sources = {
         layer: _sources(x, None if others is None else others[layer])
         for layer, x in features.items()

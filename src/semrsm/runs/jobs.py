@@ -14,7 +14,7 @@ from ..errors import InputError, SemrsmError
 from ..matching.base import Matcher
 from ..tokens import Tokens
 from .gram_folder import GramFolder
-from .manifest import difference, new_manifest
+from .manifest import difference, new_manifest, stored_label
 from .side import Side
 
 
@@ -93,16 +93,16 @@ class Job:
             GramFolder.create(self.path, self._manifest, *self.sides)
         folder = GramFolder(self.path)
         self._compare(folder)  # again: somebody else may have made it meanwhile
-        manifest = {
-            **self._manifest,
-            "tile": folder.tiling.side,
-            "sources": self.sources or folder.manifest["sources"],
-        }
+        sources = self.sources or folder.manifest["sources"]
+        described = {**folder.manifest, "sources": sources}
+        if stored_label(described) != self.label:  # made by an earlier version
+            described["matcher_label"] = self.label
         shape = (self.sides[0].count, self.sides[1].count)
         if (folder.tiling.rows, folder.tiling.columns) != shape or not folder.has_room():
-            folder.resize(manifest, *self.sides)
-        elif manifest["sources"] != folder.manifest["sources"]:
-            folder.record({**folder.manifest, "sources": self.sources}, folder.rows, folder.columns)
+            grown = {**self._manifest, "tile": folder.tiling.side, "sources": sources}
+            folder.resize(grown, *self.sides)
+        elif described != folder.manifest:
+            folder.record(described, folder.rows, folder.columns)
         return folder
 
     def missing_bytes(self) -> int:
