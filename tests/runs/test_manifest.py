@@ -1,13 +1,17 @@
 """Tiles of other images, another matcher or another version are never mixed in."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from runs.run_helpers import everything
 from semrsm.errors import InputError
 from semrsm.matching.greedy import TopKGreedy
+from semrsm.matching.optimal import Optimal
 from semrsm.matching.windows import BatchOptimal
 from semrsm.runs import compute_run, fill_share
+from semrsm.tokens import measure
 
 
 def changed(x, image=33):
@@ -72,4 +76,28 @@ def test_other_versions_are_refused(x, tmp_path, monkeypatch):
         compute_run({"x": x}, run, matchers=[TopKGreedy(k=2)])
     with pytest.raises(InputError, match=r"^run: "):
         fill_share(run)
+    assert everything(run) == before
+
+
+@dataclass(frozen=True)
+class Placed(Optimal):
+    """The optimal matching, by a matcher that looks at positions."""
+
+    name = "placed"
+    needs_positions = True
+
+
+@pytest.mark.parametrize("matcher", [Optimal(), Placed()])
+def test_another_grid_is_refused_where_positions_count(x, tmp_path, matcher):
+    run = tmp_path / "run.zarr"
+    square, row = measure(x, grid=(2, 2)), measure(x, grid=(1, 4))
+    compute_run({"x": square}, run, matchers=[matcher], workers=1)
+    before = everything(run)
+    compute_run({"x": square}, run, matchers=[matcher], workers=1)
+    if not matcher.needs_positions:
+        compute_run({"x": row}, run, matchers=[matcher], workers=1)
+    else:
+        reason = r"the grids of rows and columns were \[\(2, 2\), \(2, 2\)\], and are \[\(1, 4\)"
+        with pytest.raises(InputError, match=rf"^out: expected a new folder, .*{reason}"):
+            compute_run({"x": row}, run, matchers=[matcher], workers=1)
     assert everything(run) == before
