@@ -1,4 +1,4 @@
-"""One Gram that is to be computed: compared with what is on the disk, and laid out there."""
+"""One Gram that is to be computed: compared with its folder, and laid out on the disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Job:
         return self.matcher.label
 
     def check(self, workers: int, memory: int, at_once: int) -> None:
-        """Find out what is to be done, and refuse what cannot be, before anything is written."""
+        """Plan the tiles, and refuse a job that cannot be done, before anything is written."""
         folder = GramFolder(self.path) if self.path.exists() else None
         other = self.rows if self.columns is None else self.columns
         side, _ = choose_side(
@@ -106,7 +106,7 @@ class Job:
         return folder
 
     def missing_bytes(self) -> int:
-        """Return about what the disk must still have room for."""
+        """Return about how many bytes the disk must still have room for."""
         side = int(self._manifest["tile"])
         tiling = Tiling(self.sides[0].count, self.sides[1].count, side, self.columns is None)
         there = sum(f.is_file() for f in (self.path / "gram" / "c").glob("*/*/*"))

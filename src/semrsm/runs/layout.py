@@ -67,7 +67,7 @@ def lay_out(target: Path, jobs: Sequence[Job]) -> list[GramFolder]:
     """Make or open the folders of all Grams, with nobody else doing so at the same time."""
     zarr = require("zarr", extra="scale", purpose="Runs on disk")
     places = {(job.layer, job.label): job.path for job in jobs}
-    # First what the run has, then the folders: one that is said to be there is made when it is not.
+    # First the list of Grams, then their folders: one that is listed is made when it is missing.
     if not (target / "zarr.json").is_file():
         with folder_aside(target) as aside:
             facts = {"semrsm": _contents(target, places)}

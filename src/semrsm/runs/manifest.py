@@ -137,7 +137,7 @@ def sealed(manifest: Mapping[str, Any], rows: Side, columns: Side) -> dict[str, 
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """Say what keeps tiles of two manifests from being mixed; None if nothing does."""
+    """Name the difference that keeps tiles of two manifests apart; None if there is none."""
     for key, what in FINGERPRINT.items():
         if old[key] != new[key]:
             return f"{what} was {old[key]}, and is {new[key]}"

@@ -1,1 +1,1 @@
-"""What the library does to a disk: files and folders made aside and renamed, and locks."""
+"""Storage: files and folders that are made aside and renamed, and locks."""
