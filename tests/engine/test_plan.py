@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from semrsm.engine.plan import make_plan
+from semrsm._internal.units import memory_budget
+from semrsm.engine.plan import choose_side, make_plan
 from semrsm.errors import InputError
 from semrsm.matching.optimal import Optimal
 from semrsm.matching.registry import MATCHERS
@@ -42,3 +43,27 @@ def test_more_memory_means_larger_panels(name):
     ]
     assert panels == sorted(panels)
     assert panels[0] < panels[-1] == 300
+
+
+def test_tiles_shrink_with_the_budget_down_to_what_it_cannot_do():
+    tokens = measure(np.random.default_rng(0).normal(size=(1000, 9, 64)).astype(np.float32))
+    sides, peaks = [], []
+    for memory in ("1GB", "60MB", "27MB", "26MB"):
+        side, peak = choose_side(tokens, tokens, Optimal(), workers=1, memory=memory_budget(memory))
+        assert peak <= memory_budget(memory)
+        sides.append(side)
+        peaks.append(peak)
+    assert sides == sorted(sides, reverse=True)
+    assert sides[0] > sides[-1]
+    with pytest.raises(
+        InputError, match=r"^memory: expected at least (.*) MB for .* single images"
+    ) as error:
+        choose_side(tokens, tokens, Optimal(), workers=1, memory=1 << 20)
+    smallest = str(error.value).split("at least ")[1].split(" for")[0]
+    enough = memory_budget(smallest)
+    assert choose_side(tokens, tokens, Optimal(), workers=1, memory=enough)[0] < sides[-1]
+    budget = memory_budget("60MB")
+    several, _ = choose_side(tokens, tokens, Optimal(), workers=1, memory=budget, at_once=100)
+    assert several < choose_side(tokens, tokens, Optimal(), workers=1, memory=budget)[0]
+    with pytest.raises(InputError, match=r"^memory: .* on 100 threads"):
+        choose_side(tokens, tokens, Optimal(), workers=1, memory=enough, at_once=100)

@@ -213,6 +213,14 @@ def test_refuses_a_damaged_file(gram, tmp_path):
     assert refused > 10
 
 
+def test_refuses_a_file_that_seems_encrypted(gram, tmp_path):
+    damaged = bytearray(gram.save(tmp_path / "gram.npz").read_bytes())
+    damaged[damaged.index(b"PK\x01\x02") + 8] ^= 1  # a flag in the directory at the end
+    (tmp_path / "damaged.npz").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"^path: expected a file written by semrsm.Gram.save"):
+        semrsm.Gram.load(tmp_path / "damaged.npz")
+
+
 def test_a_refused_file_is_closed_again(tmp_path):
     """An open file would warn when it is collected, and could not be replaced on some systems."""
     (tmp_path / "text.npz").write_bytes(b"PK\x03\x04 not an archive")

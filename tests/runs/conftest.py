@@ -1,5 +1,7 @@
 """Small features in Zarr stores, and the run that nothing has disturbed."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,9 @@ def undisturbed(x, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "run.zarr"
     compute_run({"x": np.array(x)}, folder, workers=1)
     return folder
+
+
+@pytest.fixture
+def run(undisturbed, tmp_path):
+    """Return a copy of the finished run."""
+    return shutil.copytree(undisturbed, tmp_path / "run.zarr")

@@ -4,6 +4,7 @@ Of 70 images the tiles are 16 x 16: fifteen of them, the last ones partial.
 """
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import numpy as np
 from semrsm.matching.optimal import Optimal
 
 TILES = 15
+
+KEY = ("x", "optimal")
 
 
 def images(count=70, size=4, channels=3, seed=0, dtype=np.float32):
@@ -43,6 +46,25 @@ def written(run):
     }
     assert found, "nothing was written"
     return found
+
+
+def everything(run):
+    """Return every file of a run with its bytes."""
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def flip(path, place):
+    """Flip one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def edit(path, change):
+    """Change the facts in a JSON file."""
+    facts = json.loads(path.read_text())
+    change(facts)
+    path.write_text(json.dumps(facts))
 
 
 def leftovers(run):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import shutil
 import signal
 import threading
 import time
@@ -13,12 +14,10 @@ import numpy as np
 import pytest
 
 import semrsm
-from runs.run_helpers import TILES, child, finish, images, leftovers, written
+from runs.run_helpers import KEY, TILES, child, finish, leftovers, written
 from semrsm.errors import InputError, SemrsmError
 from semrsm.matching.optimal import Optimal
 from semrsm.runs import compute_run, executors, fill_share, open_run
-
-KEY = ("x", "optimal")
 
 
 def processes(count=2):
@@ -107,68 +106,8 @@ def test_a_pool_of_processes_one_of_which_dies(store, x, undisturbed, tmp_path):
     assert leftovers(run) == []
 
 
-def test_shares(store, x, undisturbed, tmp_path):
-    run = tmp_path / "run.zarr"
-    compute_run({"x": store(x)}, run, fill=False)
-    assert fill_share(run, rank=1, world=2, workers=1).tiles == 7
-    assert fill_share(run, rank=1, world=2, workers=1).tiles == 7
-    done = []
-    assert (
-        fill_share(run, rank=0, world=2, workers=1, progress=lambda *n: done.append(n)).tiles == 15
-    )
-    assert done[-1][0] == done[-1][1] < 70 * 69 // 2
-    assert written(run) == written(undisturbed)
-    for rank, world, name in ((2, 2, "rank"), (-1, 2, "rank"), (0, 0, "world")):
-        with pytest.raises(InputError, match=f"^{name}: expected "):
-            fill_share(run, rank=rank, world=world)
-    with pytest.raises(InputError, match=r"^progress: "):
-        fill_share(run, progress=3)
-
-
-def test_features_that_have_changed_since_are_refused(store, x, tmp_path):
-    import zarr
-
-    run = tmp_path / "run.zarr"
-    compute_run({"x": store(x)}, run, fill=False)
-    zarr.open_array(tmp_path / "features.zarr", mode="r+")[20] += 1
-    with pytest.raises(
-        InputError, match=r"^features: expected those that .* those of image 20 are"
-    ):
-        fill_share(run, workers=1)
-    assert open_run(run).progress().tiles == 1  # before image 20 is read
-    with pytest.raises(
-        InputError, match=r"^features: expected '.*gone', which .*; it is not there"
-    ):
-        fill_share(run, features=tmp_path / "gone")
-    store(x[:69], "fewer.zarr")
-    with pytest.raises(
-        InputError, match=r"^features: expected 70 images of 3 channels, .* 69 of 3"
-    ):
-        fill_share(run, features=tmp_path / "fewer.zarr")
-    (tmp_path / "broken.zarr").mkdir()
-    with pytest.raises(InputError, match=r"^features: expected '' in '.*broken\.zarr', which"):
-        fill_share(run, features=tmp_path / "broken.zarr")
-
-
-def test_features_that_change_during_the_work_are_refused(store, x, tmp_path):
-    import zarr
-
-    features = store(x)
-    writable = zarr.open_array(tmp_path / "features.zarr", mode="r+")
-    done = []
-
-    def progress(now, total):
-        if not done:
-            writable[60] += 1
-        done.append(now)
-
-    with pytest.raises(InputError, match=r"those of image 60 are others$"):
-        compute_run({"x": features}, tmp_path / "run.zarr", workers=1, progress=progress)
-
-
 def test_a_run_made_anew_at_the_same_place_is_not_taken_for_the_old_one(store, x, tmp_path):
     """Workers keep runs and features open: they must not write tiles of those that were there."""
-    import shutil
 
     run = tmp_path / "run.zarr"
     arguments = []
@@ -190,17 +129,6 @@ def test_a_run_made_anew_at_the_same_place_is_not_taken_for_the_old_one(store, x
     executors.opened.cache_clear()
 
 
-def test_two_stores_cannot_be_moved_as_one(store, x, tmp_path):
-    run = tmp_path / "run.zarr"
-    first, second = store(x, "a.zarr"), store(images(20, seed=1), "b.zarr")
-    compute_run({"x": first}, run, others={"x": second}, fill=False)
-    with pytest.raises(InputError, match=r"^features: expected None, since the run .* two stores"):
-        fill_share(run, features=tmp_path / "a.zarr")
-    fill_share(run, workers=1)
-    found = open_run(run)[KEY].load().values
-    np.testing.assert_allclose(found, semrsm.gram(x, images(20, seed=1)).values, rtol=1e-6)
-
-
 def test_features_in_memory_stay_in_this_process(x, tmp_path):
     run = tmp_path / "run.zarr"
     with (
@@ -212,15 +140,6 @@ def test_features_in_memory_stay_in_this_process(x, tmp_path):
     compute_run({"x": x}, run, fill=False)
     with pytest.raises(InputError, match=r"^run: .* was made from features in memory"):
         fill_share(run)
-
-
-def test_a_run_learns_where_its_features_are_now(store, x, undisturbed, tmp_path):
-    run = tmp_path / "run.zarr"
-    compute_run({"x": x}, run, fill=False)
-    compute_run({"x": store(x)}, run, fill=False)
-    compute_run({"x": x}, run, fill=False)  # what is known stays
-    fill_share(run, workers=1)
-    assert written(run) == written(undisturbed)
 
 
 def test_executors_are_refused_before_anything_is_written(x, tmp_path):
@@ -237,10 +156,11 @@ def test_an_interrupt_ends_the_tiles_of_a_thread_pool(x, tmp_path, monkeypatch):
     """A tile takes a while: it is left in the middle, and not written."""
     run = tmp_path / "run.zarr"
     plain = Optimal.pairs
-    called = threading.Event()
+    called, calls = threading.Event(), []
 
     def slow(*arguments, **options):
         called.set()
+        calls.append(threading.get_ident())
         time.sleep(0.1)
         return plain(*arguments, **options)
 
@@ -256,8 +176,8 @@ def test_an_interrupt_ends_the_tiles_of_a_thread_pool(x, tmp_path, monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         with pytest.raises(KeyboardInterrupt):
             compute_run({"x": x}, run, executor=pool)
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 1  # nothing is left to be waited for
+        begun = len(calls)
+    assert len(calls) == begun < 2 * 256  # no thread goes on after the call has ended
     killer.join()
     assert open_run(run).progress().tiles == 0
     assert leftovers(run) == []

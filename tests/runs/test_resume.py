@@ -7,25 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from runs.run_helpers import (
-    KILLED_WHILE_LAID_OUT,
-    PAIRS,
-    TILES,
-    Counting,
-    child,
-    finish,
-    leftovers,
-    written,
-)
-from semrsm.errors import InputError
-from semrsm.matching.optimal import Optimal
-from semrsm.runs import compute_run, computing, layout, open_run
-from semrsm.runs.filling import Work
-from semrsm.runs.gram_folder import GramFolder
-from semrsm.tokens import measure
+from runs.run_helpers import PAIRS, TILES, Counting, child, finish, leftovers, written
+from semrsm.runs import compute_run, open_run
 
 #: Kills itself before, in the middle of, and after the file that it writes as its second, third or
 #: fourth one, again and again, until a child lives to the end.
@@ -78,24 +63,8 @@ def test_killed_at_every_kind_of_write(store, x, undisturbed, tmp_path):
     assert leftovers(tmp_path / "run.zarr") == []
 
 
-def test_killed_while_it_is_laid_out(store, x, undisturbed, tmp_path):
-    features = store(x)
-    run = tmp_path / "run.zarr"
-    kills, status = finish(child(KILLED_WHILE_LAID_OUT, tmp_path / "features.zarr", run)).split()
-    assert (int(kills) > 2, status) == (True, "0")
-    compute_run({"x": features}, run, workers=1)
-    assert written(run) == written(undisturbed)
-    assert [name for name in leftovers(run) if not name.startswith(".run.zarr-")] == []
-    # The folder of a further layer appears in a run that is there.
-    kills, status = finish(
-        child(KILLED_WHILE_LAID_OUT, tmp_path / "features.zarr", run, "y")
-    ).split()
-    assert (int(kills) > 2, status) == (True, "0")
-    assert set(open_run(run)) == {("x", "optimal"), ("y", "optimal")}
-
-
 SLOW = """
-    slow(0.05)
+    slow(0.2)
     print("begun", flush=True)
     compute_run(features(sys.argv[1]), sys.argv[2], workers=2)
 """
@@ -120,10 +89,11 @@ def test_stopped_in_mid_tile(store, x, undisturbed, tmp_path, how):
     for already in (2, 5):
         process = child(SLOW, tmp_path / "features.zarr", run)
         wait_for(lambda many=already: len(markers(run)) >= many, process)
+        before = len(markers(run))
         process.send_signal(how)
-        begun = time.monotonic()
         _, error = process.communicate(timeout=30)
-        assert time.monotonic() - begun < 3
+        # At most the tile that was written just then: all others would have been matched by now.
+        assert len(markers(run)) <= before + 1 < TILES
         assert process.returncode in (-how, 128 + how, 1)
         if how == signal.SIGINT:
             assert error.rstrip().endswith("KeyboardInterrupt")
@@ -155,9 +125,6 @@ def test_only_what_is_missing_is_computed(x, tmp_path):
     PAIRS.clear()
     compute_run({"x": x}, run, matchers=[Counting()], workers=1)
     assert PAIRS == []
-
-
-# Full disks
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on(x, undisturbed, tmp_path, monkeypatch):
@@ -204,19 +171,6 @@ def test_files_may_not_grow(store, x, undisturbed, tmp_path):
     assert written(run) == written(undisturbed)
 
 
-def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(x, tmp_path, monkeypatch):
-    run = tmp_path / "run.zarr"
-    needed = TILES * 2 * 16 * 16 * 8
-    monkeypatch.setattr(layout, "free_bytes", lambda path: needed - 1)
-    with pytest.raises(InputError, match=r"^out: expected at least 60\.0 kB free for the tiles; "):
-        compute_run({"x": x}, run)
-    assert not run.exists()
-    monkeypatch.setattr(layout, "free_bytes", lambda path: needed)
-    compute_run({"x": x}, run, workers=1)
-    monkeypatch.setattr(layout, "free_bytes", lambda path: 0)
-    compute_run({"x": x}, run, workers=1)  # all of it is there
-
-
 def test_a_small_file_system(store, x, undisturbed, tmp_path):
     if os.geteuid() != 0 or not sys.platform.startswith("linux"):
         pytest.skip("mounting a small file system needs root on Linux")
@@ -253,9 +207,6 @@ def test_a_small_file_system(store, x, undisturbed, tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
-# Several writers
-
-
 def test_two_writers_do_no_harm(store, x, undisturbed, tmp_path):
     store(x)
     run = tmp_path / "run.zarr"
@@ -276,78 +227,3 @@ def test_two_writers_do_no_harm(store, x, undisturbed, tmp_path):
         assert finish(process).split() == [str(TILES), "True"]
     assert written(run) == written(undisturbed)
     assert leftovers(run) == []
-
-
-def test_a_writer_does_not_sweep_away_what_another_is_writing(x, tmp_path):
-    run = tmp_path / "run.zarr"
-    compute_run({"x": x}, run, fill=False)
-    gram = open_run(run).folder(("x", "optimal"))
-    aside = gram.path / "tiles" / ".0-0-abc.json"
-    with gram.writing():
-        aside.touch()
-        compute_run({"x": x}, run, workers=1)
-        assert aside.exists()
-    compute_run({"x": x}, run, workers=1)
-    assert not aside.exists()
-
-
-def test_a_file_system_without_locks(x, tmp_path, monkeypatch):
-    """Nothing is swept away where nobody knows whether others are writing."""
-    run = tmp_path / "run.zarr"
-
-    def flock(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr("fcntl.flock", flock)
-    compute_run({"x": x[:40]}, run, workers=1)
-    aside = open_run(run).folder(("x", "optimal")).path / "tiles" / ".0-0-abc.json"
-    aside.touch()
-    compute_run({"x": x}, run, workers=1)
-    assert aside.exists()
-    assert open_run(run).progress().tiles == TILES
-
-
-def test_a_marker_is_never_left_without_its_chunk(x, tmp_path, monkeypatch):
-    """Somebody else finishes a tile just when it is found to be missing, and this one is killed."""
-    run = tmp_path / "run.zarr"
-    compute_run({"x": x}, run, workers=1)
-    gram = open_run(run).folder(("x", "optimal"))
-    content, gap = gram.read_tile((0, 1)), gram.complete((0, 1)).largest_gap
-    gram.discard((0, 1))
-    read, write = GramFolder.read_tile, GramFolder.write_tile
-
-    class Killed(BaseException):
-        pass
-
-    def read_tile(self, tile):
-        try:
-            return read(self, tile)
-        finally:
-            write(self, tile, content, gap)
-
-    def write_tile(*_):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GramFolder, "read_tile", read_tile)
-        patch.setattr(GramFolder, "write_tile", write_tile)
-        tokens = measure(x)
-        work = Work(gram, tokens, tokens, Optimal(), workers=1, check=False)
-        with pytest.raises(Killed):
-            work.fill([(0, 1)], lambda _: None)
-    np.testing.assert_array_equal(gram.read_tile((0, 1)), content)
-
-
-def test_other_features_at_the_same_time_are_refused(x, tmp_path, monkeypatch):
-    """The folder appears after this call has looked: it is looked at again."""
-    plain = computing.check_disk
-    run = tmp_path / "run.zarr"
-
-    def meanwhile(target, jobs):
-        monkeypatch.setattr(computing, "check_disk", plain)
-        compute_run({"x": x + 1}, run, fill=False)
-
-    monkeypatch.setattr(computing, "check_disk", meanwhile)
-    with pytest.raises(InputError, match=r"the features of image 0 \('0'\) are not what they were"):
-        compute_run({"x": x}, run)
-    assert open_run(run).progress().tiles == 0

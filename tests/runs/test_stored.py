@@ -1,7 +1,4 @@
-"""A Gram on disk is the Gram in memory, in parts of any shape; and how far a run is."""
-
-import os
-import shutil
+"""A Gram on disk is the Gram in memory, in parts of any shape."""
 
 import numpy as np
 import pytest
@@ -9,11 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import semrsm
-from runs.run_helpers import TILES, images
+from runs.run_helpers import KEY, images
 from semrsm.errors import InputError
 from semrsm.runs import compute_run, open_run
-
-KEY = ("x", "optimal")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +32,7 @@ def two(tmp_path_factory):
 
 
 ENDS = st.one_of(st.none(), st.integers(-90, 90))
+
 PARTS = st.builds(slice, ENDS, ENDS)
 
 
@@ -131,75 +127,6 @@ def test_one_image_alone(tmp_path):
     x = images(1)
     found = compute_run({"x": x}, tmp_path / "run.zarr")[KEY].load()
     np.testing.assert_array_equal(found.values, semrsm.gram(x).values)
-
-
-def test_zarr_reads_the_array_too(undisturbed, stored):
-    """What is on disk is a Zarr array like any other, NaN below the diagonal of tiles."""
-    import zarr
-
-    array = zarr.open_array(undisturbed / "x" / "optimal" / "gram", mode="r")
-    assert (array.shape, array.chunks, array.dtype) == ((2, 70, 70), (2, 16, 16), np.float64)
-    everything = array[:]
-    assert np.isnan(everything[0, 16:, :16]).all()
-    upper = np.triu_indices(70)
-    np.testing.assert_array_equal(everything[0][upper], stored.load().values[upper])
-
-
-# How far a run is
-
-
-def test_an_incomplete_run(undisturbed, tmp_path):
-    run = shutil.copytree(undisturbed, tmp_path / "run.zarr")
-    found = open_run(run)
-    gram = found.folder(KEY)
-    for k, tile in enumerate(gram.tiling):
-        os.utime(gram.marker(tile), (1000 + k, 1000 + k))
-    assert found.progress().seconds_left == 0
-    gram.marker((4, 4)).unlink()
-    gram.marker((3, 4)).unlink()
-    done = found.progress()
-    assert (done.tiles, done.all_tiles) == (TILES - 2, TILES)
-    assert done.all_pairs - done.pairs == 16 * 6 + 15
-    assert 0.3 < done.seconds_left < 1  # two small tiles, at a second for a whole one
-    assert repr(found) == f"Run({str(run)!r}: 13 of 15 tiles: x, optimal)"
-    with pytest.raises(InputError, match=r"^run: .* x, optimal .* 13 of 15 tiles are there"):
-        found[KEY]
-    with pytest.raises(InputError, match=r"^run: .* 13 of 15 tiles are there"):
-        _ = found.gram
-    assert KEY in found
-    for tile in gram.tiling:
-        gram.discard(tile)
-    assert found.progress().tiles == 0
-    assert np.isnan(found.progress().largest_gap)
-    assert found.progress().seconds_left is None
-
-
-def test_a_run_is_a_mapping(tmp_path):
-    x = images(20)
-    run = compute_run({"x": x, "y": x}, tmp_path / "run.zarr", matchers=["none", "optimal"])
-    assert len(run) == 4
-    assert list(run) == [("x", "none"), ("x", "optimal"), ("y", "none"), ("y", "optimal")]
-    assert run["y", "none"].shape == (20, 20)
-    for key in (("x", "optimum"), "x", 3):
-        assert key not in run
-        assert run.get(key) is None
-        with pytest.raises(KeyError, match="no Gram .*; there are x, none; x, optimal; y, none"):
-            run[key]
-    with pytest.raises(KeyError, match="Did you mean 'x, optimal'"):
-        run["x", "optimum"]
-    with pytest.raises(InputError, match=r"^run: expected one Gram; .* has x, none; x, optimal"):
-        _ = run.gram
-    assert run.progress(("x", "none")).all_pairs * 4 == run.progress().all_pairs
-
-
-def test_a_run_can_be_read_where_nothing_can_be_written(undisturbed, tmp_path, wanted):
-    run = shutil.copytree(undisturbed, tmp_path / "run.zarr")
-    before = sorted(run.rglob("*"))
-    (run / "x" / "optimal" / ".lock").unlink()
-    found = open_run(run)
-    found.progress()
-    np.testing.assert_allclose(found[KEY].load().values, wanted.values, rtol=1e-6, atol=1e-5)
-    assert len(before) - len(sorted(run.rglob("*"))) == 1  # not even a lock is made
 
 
 def test_parts_know_that_nothing_was_matched(tmp_path):

@@ -274,7 +274,7 @@ def load_features(path: str | Path) -> Features:
         OSError,
         EOFError,
         KeyError,
-        NotImplementedError,
+        RuntimeError,  # zipfile, of a member that a damaged header calls encrypted or unsupported
         TypeError,
         AttributeError,
         zipfile.BadZipFile,

@@ -69,8 +69,8 @@ def load_archive(
         AttributeError,
         EOFError,
         KeyError,
-        NotImplementedError,  # a damaged header asks for what zipfile lacks
         OSError,
+        RuntimeError,  # zipfile, of a member that a damaged header calls encrypted or unsupported
         TypeError,
         ValueError,
         zipfile.BadZipFile,

@@ -64,7 +64,7 @@ def compute_run(
         among it, since they lie on disk. With an executor, workers are its own, and the budget is
         for each of its processes.
     progress : callable, optional
-        Called as ``progress(done, total)`` in pairs; pairs that were there count as done.
+        Called as ``progress(done, total)`` in pairs; those of complete tiles count as done.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Where tiles are computed, in place of threads of this process. Other processes open the
         features for themselves, which must lie on disk at a place that all of them see.
@@ -82,11 +82,11 @@ def compute_run(
     Raises
     ------
     InputError
-        If an argument is invalid, the folder holds something else, its run is of other
+        If an argument is not as described, the folder holds something else, its run is of other
         features, another matcher or another version, or the memory or the disk does not suffice.
         Nothing has been matched then.
     OSError
-        If the disk is full. Written tiles are kept.
+        If the disk is full. The tiles that were written stay.
 
     Warns
     -----
@@ -123,7 +123,7 @@ def compute_run(
         raise InputError(
             f"out: expected a folder inside an existing one; {str(target.parent)!r} is not one"
         )
-    places = places_for(target, list(features), labels)
+    places = places_for(target, list(features), chosen)
     sources = {
         layer: _sources(x, None if others is None else others[layer])
         for layer, x in features.items()

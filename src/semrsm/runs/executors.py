@@ -1,7 +1,7 @@
 """Where tiles are computed: threads of this process, any executor, or Dask on many machines.
 
-A task is one tile. It is sent the paths of the run and of the features, and it returns nothing
-but the news that the tile is on disk. A task that runs twice writes the same bytes twice.
+A task is one tile. It is sent the places of the run and of the features, and returns when the tile
+is on the disk. A task that runs twice writes the same bytes twice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RETRIES = 3
 
 
 def check_executor(executor: Any, workers: int, *, on_disk: bool) -> int:
-    """Check an executor, and return how many tiles it computes at once in this process.
+    """Refuse an executor that cannot compute tiles; return how many this process does at once.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def check_executor(executor: Any, workers: int, *, on_disk: bool) -> int:
     Raises
     ------
     InputError
-        If `executor` is not an executor; if it has several threads and `workers` is not 1; or if
-        it uses other processes, which cannot open the features.
+        If `executor` is of another kind, `workers` is not 1 beside it, or it consists of other
+        processes, which could not open the features.
     """
     if executor is None:
         return 1
@@ -97,9 +97,9 @@ def fill_on(
     executor : concurrent.futures.Executor or distributed.Client
         Where; :func:`check_executor` has seen it.
     work : Work
-        The job, which threads of this process share.
+        The folder and the features; threads of this process use them as they are.
     tiles : sequence of (int, int)
-        The tiles to compute.
+        The tiles to be computed.
     sources : sequence of dict, or None
         Where the features lie, for other processes.
     advance : callable
@@ -108,7 +108,7 @@ def fill_on(
     Raises
     ------
     SemrsmError
-        If workers died; the tiles that they had written are kept.
+        If workers died; the tiles that they had written stay.
     """
     folder = work.folder
     if isinstance(executor, ThreadPoolExecutor):
@@ -148,7 +148,7 @@ def fill_tile(path: str, manifest: str, matcher: Matcher, sources: str, tile: Ti
     matcher : Matcher
         The matcher.
     sources : str
-        Where the features lie, as JSON, so that open ones are found again.
+        Where the features lie, as JSON, by which open features are found again.
     tile : (int, int)
         The tile.
     """
@@ -176,7 +176,7 @@ def open_work(
     Raises
     ------
     InputError
-        If they are not there, or not as many as they were. Their values are checked when they are
+        If they are not there, or not as many as they were. Their content is checked when it is
         read.
     """
     tokens = [
@@ -208,7 +208,7 @@ class _Here:
         self._work.fill([tile], self._advance)
 
     def stop(self) -> None:
-        """Stop the tiles that are being computed."""
+        """End the tiles that are being computed."""
         self._stopped.set()
 
     def _advance(self, _: int) -> None:
@@ -228,7 +228,7 @@ def _on_futures(
     advance: Callable[[int], object],
     stop: Callable[[], object],
 ) -> None:
-    """Submit tasks, the last argument of each being its tile, a few ahead of those under way."""
+    """Submit tasks, the last argument of each being its tile, a few ahead of those that run."""
     ahead = AHEAD * _workers_of(executor)
     waiting = iter(arguments)
     pending: dict[Future[None], TileIndex] = {}
@@ -252,7 +252,7 @@ def _on_futures(
         stop()
         for future in pending:
             future.cancel()
-        wait(pending)  # tiles that have begun are written: nothing writes after the call has ended
+        wait(pending)  # a task that has begun writes its tile: none writes after the call has ended
         raise
 
 

@@ -29,7 +29,7 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Work:
-    """All that a process needs to compute tiles: the folder, the features, the matcher.
+    """The folder, the features and the matcher with which a process computes tiles.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Work:
     def _tile(
         self, tile: tuple[int, int], left: Tokens, right: Tokens | None, advance: Advance
     ) -> NDArray[np.float64]:
-        """Match the missing part of a tile, and return all of it."""
+        """Match the pairs of a tile that are still missing, and return all of them."""
         try:
             old = self.folder.read_tile(tile)
         except DamagedTileError:  # or not there at all

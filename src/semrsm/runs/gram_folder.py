@@ -3,15 +3,15 @@
 ::
 
     <gram>/
-      zarr.json             images and matcher, in its attributes: the manifest
+      zarr.json             the manifest, in its attributes
       gram/                 (2, N, M) float64, V and its upper bounds; a chunk is a tile
       row_squared_norms/    (N,) float64        column_…   where columns are other images
       row_exponents/        (N,) int64
-      row_digests/          (N, 16) uint8: digests that the images must have
+      row_digests/          (N, 16) uint8: a digest of each image
       tiles/<i>-<j>.json    appears when tile (i, j) is complete: its shape and checksum
 
 The manifest holds a checksum of itself and of the arrays of the images; it is written last, and
-until then a run that is growing has its old size.
+until then a run that is growing has the images that it had.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class GramFolder(Tiles):
     ----------
     path : Path
     manifest : dict
-        The matched images and the matcher.
+        The matcher, the version and the images.
     rows, columns : Side
-        The facts of the images; the same object for one set of images.
+        The images; the same object where they are one set.
     tiling : Tiling
 
     Raises
@@ -108,7 +108,7 @@ class GramFolder(Tiles):
             put_unless_there(aside, path)
 
     def resize(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
-        """Make room for more images; existing tiles stay.
+        """Make room for more images; the tiles stay.
 
         Raises
         ------
@@ -157,7 +157,7 @@ class GramFolder(Tiles):
             yield
 
     def clean(self) -> None:
-        """Delete the leftovers of interrupted writers, unless another one is writing."""
+        """Delete the files that interrupted writers have left, unless somebody is writing."""
         with (
             contextlib.suppress(BlockingIOError),  # the last to end cleans
             locked(self.path, wait=False) as alone,
@@ -169,7 +169,7 @@ class GramFolder(Tiles):
 
 
 def _keep(group: Path, *arrays: str) -> None:
-    """Flush the description of a run to the disk before anything relies on it: power may fail."""
+    """Wait until the description of a Gram is on the disk, before anything relies on it."""
     for folder in (group, group / "gram", *(group / name for name in arrays)):
         for file in [*folder.glob("zarr.json"), *folder.glob("c/**/*")]:
             if folder.name != "gram" or file.name == "zarr.json":

@@ -1,4 +1,4 @@
-"""One Gram to compute: compared with the folder on disk, and laid out there."""
+"""One Gram that is to be computed: compared with its folder, and laid out on the disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import InputError, SemrsmError
 from ..matching.base import Matcher
 from ..tokens import Tokens
 from .gram_folder import GramFolder
-from .manifest import difference, new_manifest
+from .manifest import difference, new_manifest, stored_label
 from .side import Side
 
 
@@ -38,7 +38,7 @@ class Job:
         return self.matcher.label
 
     def check(self, workers: int, memory: int, at_once: int) -> None:
-        """Plan the work, and refuse an impossible job before anything is written."""
+        """Plan the tiles, and refuse a job that cannot be done, before anything is written."""
         folder = GramFolder(self.path) if self.path.exists() else None
         other = self.rows if self.columns is None else self.columns
         side, _ = choose_side(
@@ -92,21 +92,21 @@ class Job:
         if not self.path.exists():
             GramFolder.create(self.path, self._manifest, *self.sides)
         folder = GramFolder(self.path)
-        self._compare(folder)  # again: another process may have made it meanwhile
-        manifest = {
-            **self._manifest,
-            "tile": folder.tiling.side,
-            "sources": self.sources or folder.manifest["sources"],
-        }
+        self._compare(folder)  # again: somebody else may have made it meanwhile
+        sources = self.sources or folder.manifest["sources"]
+        described = {**folder.manifest, "sources": sources}
+        if stored_label(described) != self.label:  # made by an earlier version
+            described["matcher_label"] = self.label
         shape = (self.sides[0].count, self.sides[1].count)
         if (folder.tiling.rows, folder.tiling.columns) != shape or not folder.has_room():
-            folder.resize(manifest, *self.sides)
-        elif manifest["sources"] != folder.manifest["sources"]:
-            folder.record({**folder.manifest, "sources": self.sources}, folder.rows, folder.columns)
+            grown = {**self._manifest, "tile": folder.tiling.side, "sources": sources}
+            folder.resize(grown, *self.sides)
+        elif described != folder.manifest:
+            folder.record(described, folder.rows, folder.columns)
         return folder
 
     def missing_bytes(self) -> int:
-        """Estimate the bytes that must still be free on the disk."""
+        """Return about how many bytes the disk must still have room for."""
         side = int(self._manifest["tile"])
         tiling = Tiling(self.sides[0].count, self.sides[1].count, side, self.columns is None)
         there = sum(f.is_file() for f in (self.path / "gram" / "c").glob("*/*/*"))

@@ -11,29 +11,33 @@ from .._internal.storage.folders import folder_aside, put_unless_there
 from .._internal.storage.locks import locked
 from .._internal.units import format_bytes
 from ..errors import InputError, require
+from ..matching.base import Matcher
 from ..matrices.results import file_names
 from .gram_folder import GramFolder
 from .jobs import Job
+from .manifest import is_without_label
 from .run import FORMAT, Run
 
 #: Layer, and label of the matcher.
 Key = tuple[str, str]
 
 
-def places_for(target: Path, layers: Sequence[str], labels: Sequence[str]) -> dict[Key, Path]:
+def places_for(target: Path, layers: Sequence[str], matchers: Sequence[Matcher]) -> dict[Key, Path]:
     """Choose the folder of each Gram; those that the run has already keep theirs.
+
+    Earlier versions kept each matcher under its bare name, whatever its options.
 
     Parameters
     ----------
     target : Path
         The folder of the run, which may not exist yet.
-    layers, labels : sequence of str
-        The layers, and the labels of the matchers.
+    layers : sequence of str
+    matchers : sequence of Matcher
 
     Raises
     ------
     InputError
-        If `target` holds something else than a run.
+        If `target` holds something else than a run, or a Gram of it is damaged.
     """
     known: Mapping[Key, Path] = {}
     if target.exists():
@@ -45,10 +49,16 @@ def places_for(target: Path, layers: Sequence[str], labels: Sequence[str]) -> di
         if any(target.iterdir()):
             known = Run(target).places
     folders = file_names(layers, {layer: path.parent.name for (layer, _), path in known.items()})
+    labels = [matcher.label for matcher in matchers]
     places = {}
     for layer in layers:
-        taken = {label: path.name for (one, label), path in known.items() if one == layer}
-        names = file_names(labels, taken)
+        there = {label: path for (one, label), path in known.items() if one == layer}
+        for matcher in matchers:
+            if matcher.label not in there and matcher.name in there:
+                manifest = GramFolder(there[matcher.name]).manifest
+                if is_without_label(manifest, matcher):
+                    there[matcher.label] = there.pop(matcher.name)
+        names = file_names(labels, {label: path.name for label, path in there.items()})
         places.update({(layer, label): target / folders[layer] / names[label] for label in labels})
     return places
 
@@ -57,7 +67,7 @@ def lay_out(target: Path, jobs: Sequence[Job]) -> list[GramFolder]:
     """Make or open the folders of all Grams, under a lock."""
     zarr = require("zarr", extra="scale", purpose="Runs on disk")
     places = {(job.layer, job.label): job.path for job in jobs}
-    # First the list of Grams, then the folders: one that is listed is made when it is missing.
+    # First the list of Grams, then their folders: one that is listed is made when it is missing.
     if not (target / "zarr.json").is_file():
         with folder_aside(target) as aside:
             facts = {"semrsm": _contents(target, places)}
@@ -65,7 +75,9 @@ def lay_out(target: Path, jobs: Sequence[Job]) -> list[GramFolder]:
             put_unless_there(aside, target)
     with locked(target):
         known = Run(target).places
-        entries = {**known, **places}
+        moved = set(places.values())  # to the label of their matcher
+        kept = {key: path for key, path in known.items() if key in places or path not in moved}
+        entries = {**kept, **places}
         if list(entries) != list(known):
             zarr.open_group(target, mode="r+").attrs.put({"semrsm": _contents(target, entries)})
         return [job.open() for job in jobs]

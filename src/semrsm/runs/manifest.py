@@ -42,6 +42,11 @@ def stored_label(manifest: Mapping[str, Any]) -> str:
     return str(manifest.get("matcher_label", manifest["matcher_name"]))
 
 
+def is_without_label(manifest: Mapping[str, Any], matcher: Matcher) -> bool:
+    """Return whether a run of an earlier version keeps a Gram of `matcher` under its bare name."""
+    return "matcher_label" not in manifest and manifest["matcher"] == repr(matcher)
+
+
 def is_matched(manifest: Mapping[str, Any]) -> bool:
     """Return whether places were matched; runs of earlier versions have the matcher's name only."""
     return bool(manifest.get("is_matched", manifest["matcher_name"] != BASELINE))
@@ -91,6 +96,7 @@ def new_manifest(
         "matcher_label": matcher.label,
         "matcher_options": asdict(matcher) if is_dataclass(matcher) else None,
         "is_matched": matcher.solves,
+        "needs_positions": matcher.needs_positions,
         "bounds": matcher.bounds,
         "dtype": dtype,
         "device": device,
@@ -131,10 +137,12 @@ def sealed(manifest: Mapping[str, Any], rows: Side, columns: Side) -> dict[str, 
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """Return the reason why tiles of two manifests must not be mixed; None if there is none."""
+    """Name the difference that keeps tiles of two manifests apart; None if there is none."""
     for key, what in FINGERPRINT.items():
         if old[key] != new[key]:
             return f"{what} was {old[key]}, and is {new[key]}"
+    if new.get("needs_positions") and grids_of(old) != grids_of(new):
+        return f"the grids of rows and columns were {grids_of(old)}, and are {grids_of(new)}"
     return None
 
 

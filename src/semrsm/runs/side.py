@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Side:
-    """The facts that a run records of the images on one of its sides.
+    """The images on one side of a Gram, as a run records them.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Side:
 
     @classmethod
     def of(cls, tokens: Tokens, ids: tuple[str, ...]) -> Side:
-        """Return the facts of images that have just been measured; digests take a pass."""
+        """Return the record of images that have been measured; digests take one pass over them."""
         return cls(ids, tokens.squared_norms, tokens.exponents, tokens.digests())
 
     @property
@@ -52,7 +52,7 @@ class Side:
 
     @property
     def measured(self) -> Measured:
-        """The measured facts, so that :class:`semrsm.tokens.Tokens` need no further pass."""
+        """The measures that :func:`semrsm.tokens.measure` need not take again."""
         return Measured(self.squared_norms, self.exponents)
 
     def differs(self, other: Side) -> str | None:
@@ -73,7 +73,7 @@ class Side:
 def sides_of(
     rows: Tokens, columns: Tokens | None, ids: tuple[str, ...], column_ids: tuple[str, ...]
 ) -> tuple[Side, Side]:
-    """Return the arrays of a manifest about the images, digests included."""
+    """Return the record of the images on both sides, digests included."""
     left = Side.of(rows, ids)
     return left, left if columns is None else Side.of(columns, column_ids)
 

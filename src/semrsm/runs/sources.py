@@ -32,7 +32,7 @@ def source_of(x: Any) -> dict[str, str] | None:
 
 
 def open_source(source: Mapping[str, str]) -> Any:
-    """Open the features that :func:`source_of` described.
+    """Open the array that :func:`source_of` described.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def open_source(source: Mapping[str, str]) -> Any:
 def _mapped_file(x: np.memmap[Any, Any]) -> dict[str, str] | None:
     """Return the ``.npy`` file that an array is the whole of, if it is."""
     path = Path(x.filename) if x.filename is not None else None
-    # Changes to a private copy (mode "c") are not in the file.
+    # Numbers that were written to a private copy (mode "c") are not in the file.
     if path is None or path.suffix != ".npy" or not x.flags.c_contiguous or x.mode == "c":
         return None
     try:

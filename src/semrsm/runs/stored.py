@@ -40,7 +40,7 @@ class StoredGram:
     bounds : {"optimal", "own"}
         As for :class:`semrsm.Gram`.
     dtype : numpy.dtype
-        The dtype that the inner products were computed in.
+        The precision of the inner products.
     is_symmetric : bool
         True where one set of images was compared with itself.
     block_side : int
@@ -199,7 +199,7 @@ class StoredRSM:
     Attributes
     ----------
     gram : StoredGram
-        The Gram that it is a view of.
+        The Gram.
     kernel_object : Kernel
         The kernel, with its bandwidth found.
     """

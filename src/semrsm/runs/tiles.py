@@ -1,7 +1,7 @@
 """The tiles of one Gram on disk: a chunk and a marker for each.
 
-A chunk is written aside and renamed, and its marker after it. An interrupted tile has no marker,
-a damaged one has another checksum, and both are computed again.
+A chunk is written aside and renamed, and its marker after it. An interrupted tile has no marker, a
+damaged one has another checksum, and both are computed again.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ VALUE, UPPER_BOUND = 0, 1
 
 
 class DamagedTileError(SemrsmError):
-    """A tile on disk differs from the one that was written."""
+    """A tile on disk does not have the content that was written."""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """The marker of a complete tile.
+    """The record of a complete tile.
 
     Attributes
     ----------
@@ -60,9 +60,9 @@ class Tiles(ABC):
     path : Path
         The folder of the Gram.
     manifest : dict
-        The matched images and the matcher.
+        The matcher, the version and the images.
     rows, columns : Side
-        The facts of the images; the same object for one set of images.
+        The images; the same object where they are one set.
     tiling : Tiling
     """
 
@@ -112,7 +112,7 @@ class Tiles(ABC):
         return marker
 
     def complete(self, tile: tuple[int, int]) -> Marker | None:
-        """Return the marker of a tile that is complete; else None."""
+        """Return the marker of a tile if it says that the whole tile is there; else None."""
         try:
             found = self.marked(tile)
         except DamagedTileError:
@@ -123,12 +123,12 @@ class Tiles(ABC):
         return None if found.shape[1] < columns.stop - columns.start else found
 
     def read_tile(self, tile: tuple[int, int]) -> Array:
-        """Read V and the bounds of the complete part of a tile, shape (2, n, m), and check them.
+        """Read and check V and the bounds of the complete part of a tile, shape (2, n, m).
 
         Raises
         ------
         DamagedTileError
-            If they differ from the written ones, or cannot be read.
+            If they differ from those that were written, or cannot be read.
         """
         marker = self.marked(tile)
         if marker is None:
@@ -224,7 +224,7 @@ class Tiles(ABC):
         return np.frombuffer(data, dtype="<f8").reshape(2, side, side)
 
     def _checksum(self, tile: tuple[int, int], content: Array, largest_gap: float) -> str:
-        """Return a digest of a tile and of its Gram: no other tile has the same."""
+        """Return a digest of a tile, its place, matcher and images: no other tile has the same."""
         rows, columns = self.tiling.place(tile)
         _, height, width = content.shape
         about = [self.manifest[key] for key in FINGERPRINT]

@@ -1,1 +1,1 @@
-"""All writing to disk: files and folders that are made aside and renamed, and locks."""
+"""Storage: files and folders that are made aside and renamed, and locks."""

@@ -43,7 +43,7 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     if target.is_dir():
         raise InputError(f"path: expected a file; {str(path)!r} is a folder")
     aside = target.parent / f".{target.stem}-{secrets.token_hex(8)}{target.suffix}"
-    # Not by tempfile, whose files are private: what is published follows the user's umask, which
+    # Not by tempfile, whose files are private: files that stay follow the user's umask, which
     # cannot be asked for without changing it for all threads.
     os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:

@@ -3,14 +3,14 @@
 ::
 
     features.zarr/
-      zarr.json             in its attributes: what is run on what, and at last the ids of all rows
+      zarr.json             in its attributes: the configuration, and at last the ids of all rows
       <layer>/              (N, C, H, W) or (N, T, D); a chunk is all of some neighbouring images
       logits/               (N, K) float32, where there are class scores
       .progress/<k>.json    until it is complete: chunk k is there, in every array
       .lock                 held by the process that fills it
 
 A chunk is written to the disk before its record is, and the record is written aside and renamed.
-What has been interrupted has no record and is written again.
+A chunk that was interrupted has no record and is written again.
 """
 
 from .filling import save, writing

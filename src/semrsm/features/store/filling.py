@@ -37,11 +37,11 @@ def writing(
     path : str or Path
         A name that ends in ``.zarr``.
     configuration : mapping
-        What is run, in plain types: a store with another one is refused.
+        The network and its options, in plain types: a store with another one is refused.
     ids : sequence of str
         The images planned.
     samples : mapping of str to str or None
-        Digests of what the network gets of a few of them, by index.
+        Digests of the input that the network gets for a few of them, by index.
     overwrite : bool, default False
         Whether a store may be replaced; it is when the first chunk of the new one is there.
 
@@ -152,7 +152,7 @@ def _bytes_each(array: Any) -> int:
 
 
 def _native(rows: Any, layer: str) -> Array:
-    """Return rows in the byte order of this machine, which is what is computed in."""
+    """Return rows in the byte order of this machine."""
     values = np.asarray(rows)
     if values.dtype.itemsize > 8:
         raise InputError(f"layer {layer!r}: expected at most 64 bits; got {values.dtype}")
@@ -182,7 +182,7 @@ def _make(target: Path, plan: Mapping[str, Any]) -> None:
 
 
 def _clear(target: Path) -> None:
-    """Delete what an extraction has left that has not stored a chunk."""
+    """Delete the files of an extraction that has not stored a chunk."""
     for left in target.iterdir():
         if left.is_dir():
             shutil.rmtree(left)

@@ -1,4 +1,4 @@
-"""What a feature store says of itself: its attributes, its records, the names of its arrays."""
+"""The description of a feature store: its attributes, its records, the names of its arrays."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PURPOSE = "The feature store"
 
 
 def attributes_of(path: Path) -> dict[str, Any] | None:
-    """Return what a store says of itself; None for any other Zarr group or array.
+    """Return the attributes of a store; None for any other Zarr group or array.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def array_names(layers: Iterator[str] | Mapping[str, Any] | Sequence[str]) -> di
 
 
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
-    """Write what a store says of itself, in one step."""
+    """Write the attributes of a store, in one step."""
     # As Zarr would write it, but aside and renamed, whatever the version of Zarr does.
     node = {"zarr_format": 3, "node_type": "group", "attributes": {"semrsm": dict(attributes)}}
     write_record(folder / "zarr.json", node)

@@ -1,4 +1,4 @@
-"""What an extraction plans, held against the store that is there."""
+"""The plan of an extraction, held against the store that is there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import InputError
 from .format import attributes_of, records_of
 
-#: In the configuration: what is no reason to refuse a store that needs no more work.
+#: Entries of the configuration that are no reason to refuse a store that needs no more work.
 _VERSIONS = frozenset(("torch", "transformers", "timm", "torchvision", "onnxruntime"))
 
 
@@ -50,7 +50,7 @@ def is_there(target: Path) -> bool:
 
 
 def store_attributes(target: Path) -> dict[str, Any]:
-    """Return what a store says of itself, refusing to write over anything else."""
+    """Return the attributes of a store, refusing to write over anything else."""
     found = None
     with contextlib.suppress(InputError):
         found = attributes_of(target)

@@ -230,7 +230,7 @@ class Writer:
         self._chunk += 1
 
     def _write(self, following: int) -> None:
-        """Write what is in the buffers as one chunk, and then its record."""
+        """Write the buffers as one chunk, and then its record."""
         rows = len(self._waiting)
         start = self._chunk * self._attributes["images_per_chunk"]
         digests = {
