@@ -4,8 +4,8 @@
     python benchmarks/gram.py --json out.json # the same numbers for machines
 
 Every contestant gets the same features, the same cores, and the same good plan: the affinities of a
-tile of pairs in one product with BLAS held to one thread, tiles on threads. What differs is the
-assignment. Rounds alternate between contestants and the best round of each counts, because the
+tile of pairs in one product with BLAS held to one thread, tiles on threads. Only the assignment
+differs. Rounds alternate between contestants and the best round of each counts, because the
 machines that run this are noisy. Contestants that are slow are timed on fewer pairs, and the table
 says on how many.
 
@@ -34,11 +34,12 @@ from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 import semrsm
-from semrsm._workers import Cancellation, one_blas_thread, worker_count
-from semrsm.assignment import relative_gap, solve
-from semrsm.matchers import Workspace
-from semrsm.plan import make_plan, memory_budget
-from semrsm.tokens import Tokens
+from semrsm._internal.units import memory_budget
+from semrsm._internal.workers import Cancellation, one_blas_thread, worker_count
+from semrsm.engine.plan import make_plan
+from semrsm.matching.assignment import relative_gap, solve
+from semrsm.matching.base import Workspace
+from semrsm.tokens import measure
 
 LAYERS = {49: "_blocks.15", 196: "_blocks.10", 784: "_blocks.4"}
 IMAGES = {49: 96, 196: 48, 784: 16, 1024: 12}
@@ -174,12 +175,12 @@ def peer_gram(
 # ------------------------------------------------------------------------------------ one size
 
 
-def measure(x: np.ndarray, workers: int, peers: dict[str, Callable], rounds: int) -> Row:
+def time_one(x: np.ndarray, workers: int, peers: dict[str, Callable], rounds: int) -> Row:
     """Measure one size: features `x` (N, S, C) float32."""
     count, size, channels = x.shape
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
     row = Row(size, channels, count, len(pairs))
-    tokens = Tokens(x)
+    tokens = measure(x)
     matcher = semrsm.matchers.Optimal()
     plan = make_plan(tokens, None, matcher, workers=1, memory=memory_budget(None), results=2)
     side = plan.tile_rows
@@ -388,7 +389,7 @@ def main() -> None:
     rows = []
     for size in arguments.sizes:
         print(f"measuring S = {size} …", file=sys.stderr)
-        rows.append(measure(features[size], workers, peers, arguments.rounds))
+        rows.append(time_one(features[size], workers, peers, arguments.rounds))
     machine = f"{platform.machine()}, {workers} of {os.cpu_count()} cores, kernels "
     machine += f"{semrsm.assignment._native.kernels()[0]}, threads {threading.active_count()}"
     print(machine)

@@ -1,14 +1,13 @@
-"""Exact retrieval of images, side by side with solving everything and with what is not exact.
+"""Exact retrieval of images, side by side with solving every pair and with approximate ways.
 
 ::
 
     python benchmarks/retrieval.py                                   # a few minutes
     python benchmarks/retrieval.py --photos FOLDER --sizes 1000 10000 --cache features.zarr
 
-Galleries are random crops of photographs through EfficientNet-Lite0, at S = 49 (C = 320) and
-S = 196 (C = 112); an image that shows the same photograph as the query is one that should be found.
-Every way gets the same features and cores. Rounds alternate between the ways and the best one of
-each counts.
+Galleries are random crops of photographs through EfficientNet-Lite0, at S = 49 (C = 320) and S =
+196 (C = 112); an image is relevant if it shows the same photograph as the query. Every way gets the
+same features and cores. Rounds alternate between the ways and the best one of each counts.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import semrsm
-from semrsm._search import TILE_BYTES
+from semrsm.retrieval.search import TILE_BYTES
 
 LAYERS = {49: "_blocks.15", 196: "_blocks.10"}
 CROP_AREA = 0.04, 0.25  # of the photograph: two crops of one seldom overlap
@@ -82,7 +81,7 @@ def photographs(folders: list[Path]) -> list[tuple[str, Any]]:
 
 
 def features(photos: list[tuple[str, Any]], count: int, store: Path) -> Any:
-    """Extract the crops' features to a store, or go on with it."""
+    """Extract the crops' features to a store, or resume it."""
     crops = RandomCrops(photos, count)
     start = time.perf_counter()
     told = [start]
@@ -227,7 +226,7 @@ class Row:
 
 
 def measure(ways: Ways, groups: tuple[np.ndarray, np.ndarray], rounds: int) -> list[Row]:
-    """Time all ways in turn, check that topk is exact, and score what each finds."""
+    """Time all ways in turn, check that topk is exact, and score their results."""
     seconds = dict.fromkeys(ways.tasks, np.inf)
     found = {}
     for turn in range(rounds):
@@ -270,7 +269,7 @@ def measure(ways: Ways, groups: tuple[np.ndarray, np.ndarray], rounds: int) -> l
 
 
 def show(rows: list[Row]) -> list[str]:
-    """Return the table of one gallery, and what the targets say."""
+    """Return the table of one gallery, and the ratios of the targets."""
 
     def cell(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)

@@ -1,4 +1,4 @@
-"""What a pair costs as jobs grow: flat in N, in memory and on disk, by threads and by processes.
+"""The cost of a pair as jobs grow, in memory and on disk, by threads and by processes.
 
 ::
 

@@ -9,16 +9,16 @@ crash): the same command goes on from the last checkpoint, and on a CPU it ends 
 weights that an undisturbed run would have had.
 
 The network is a ResNet18 whose stem suits 64 x 64 pixels: a 3 x 3 convolution of stride 1 and no
-max-pooling in place of the 7 x 7 one of stride 2. What its layers give is (64, 64, 64),
-(128, 32, 32), (256, 16, 16) and (512, 8, 8); all images are compared at 4096 places in the first of
-them, so begin with the others.
+max-pooling in place of the 7 x 7 one of stride 2. The outputs of its layers have the shapes (64,
+64, 64), (128, 32, 32), (256, 16, 16) and (512, 8, 8). The first one has 4096 places, which take
+long to match: begin with the others.
 
 The recipe: SGD with Nesterov momentum, warm-up and a cosine schedule, label smoothing, random
 resized crops and flips, and mixed precision on GPUs. The published experiments do not say how their
 network was trained; this is a usual recipe, and ``config.json`` records all of it. The weights kept
 are those after the last step, so that nothing is chosen by the validation images.
 
-What the output folder holds in the end:
+The output folder holds in the end:
 
 - ``model.safetensors`` and ``config.json``: the network. In Python, from this folder::
 
@@ -33,7 +33,8 @@ What the output folder holds in the end:
 
       semrsm extract photos/ --model onnx:runs/resnet18/model.onnx --out features.npz
 
-- ``history.csv``: loss and accuracy by epoch; ``checkpoint.pt``: what the run goes on from.
+- ``history.csv``: loss and accuracy by epoch; ``checkpoint.pt``: the state from which the run
+  resumes.
 """
 
 from __future__ import annotations
@@ -60,13 +61,14 @@ from torch.nn import functional
 
 from semrsm.datasets import TinyImageNet
 from semrsm.errors import InputError, SemrsmError
-from semrsm.features.models import Model, Preprocess
+from semrsm.features import Model
+from semrsm.features.preprocess import Preprocess
 
 SIDE = 64
 MEAN = (0.4802, 0.4481, 0.3975)  # of the training images, by channel, in units of the full range
 STD = (0.2770, 0.2691, 0.2821)
 
-#: What must not change between the sessions of one run.
+#: The settings that must not change between the sessions of one run.
 SETTINGS = (
     "epochs",
     "steps",
@@ -142,7 +144,7 @@ def load(folder: str | Path) -> Model:
     Parameters
     ----------
     folder : str or Path
-        What this script has written.
+        The output folder of this script.
     """
     folder = Path(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -354,7 +356,7 @@ class Training:
             )
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Resume from a checkpoint.
 
         Raises
         ------
@@ -362,7 +364,7 @@ class Training:
             If it is damaged, or of a run with other settings.
         """
         try:
-            # Tensors and plain values only: a checkpoint may come from somebody else.
+            # Tensors and plain values only: a checkpoint may come from other people.
             found = torch.load(path, map_location=self.device, weights_only=True)
             settings = found["settings"]
             for name, value in self.settings.items():
@@ -383,7 +385,7 @@ class Training:
 
 
 def write_network(training: Training, classes: Sequence[str], names: Any, out: Path) -> None:
-    """Write the weights and what is to be known about them."""
+    """Write the weights and their description."""
     state = {k: v.detach().cpu().contiguous() for k, v in training.network.state_dict().items()}
     with written_aside(out / "model.safetensors") as aside:
         save_file(state, aside)
@@ -409,7 +411,7 @@ def write_onnx(training: Training, out: Path) -> None:
     """Write the network for ``semrsm --model onnx:…``, with its preprocessing beside it."""
     network = training.network.cpu().eval()
     with written_aside(out / "model.onnx") as aside, warnings.catch_warnings():
-        # This exporter is announced to go; the other one needs a package more and renames layers.
+        # This exporter is deprecated; the new one needs another package and renames layers.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             network,
@@ -446,7 +448,7 @@ def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """Yield a list that is no longer empty once somebody wants the run to stop."""
+    """Yield a list that receives an entry when the run is asked to stop."""
     requests: list[int] = []
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(s, lambda number, _frame: requests.append(number)) for s in signals]

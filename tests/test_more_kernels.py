@@ -79,7 +79,22 @@ def test_one_rule_for_sigma(gram, rule):
     expected = gram.rsm("rbf", sigma=rule).sigma
     assert gram.rsm("laplacian", sigma=rule).sigma == expected
     assert gram.rsm("rational-quadratic", sigma=rule).sigma == expected
-    assert gram.rsm("polynomial", sigma=rule).sigma == gram.rsm("polynomial").sigma
+
+
+def test_sigma_is_never_dropped(x, gram):
+    """Given to a kernel that takes none, or beside an object, it is refused; else it counts."""
+    with pytest.raises(InputError, match=r"^sigma: expected None for the kernel 'cosine'.*got 3"):
+        semrsm.rsm(x, sigma=3)
+    with pytest.raises(InputError, match=r"^sigma: expected None for the kernel 'cosine'.*'foo'"):
+        gram.rsm("cosine", sigma="foo")
+    with pytest.raises(InputError, match=r"^sigma: expected None with a kernel object.*RBF"):
+        gram.rsm(RBF(), sigma=3)
+    with pytest.raises(InputError, match=r"^sigma: .* one of norm; got 'median'"):
+        gram.rsm("polynomial", sigma="median")
+    assert gram.rsm("polynomial", sigma=3.0).sigma == 3.0
+    np.testing.assert_array_equal(
+        gram.rsm("polynomial", sigma=3.0).values, gram.rsm(Polynomial(sigma=3.0)).values
+    )
 
 
 def test_laplacian_at_its_median_distance(x):

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from . import kernels, matchers
 from ._version import __version__
-from .approximate import ApproximateTopK, approximate_topk, recall
-from .assignment import Assignment, assign
-from .compare import Comparison, cka, rsa
-from .forecast import Forecast, forecast
-from .gram import Gram, gram, rsm
-from .index import Index
-from .matchers import Match, match
-from .retrieval import TopK, topk
-from .rsm import RSM
+from .api import gram, rsm
+from .matching.assignment import Assignment, assign
+from .matching.pair import Match, match
+from .matrices.cka import cka
+from .matrices.comparison import Comparison
+from .matrices.gram import Gram
+from .matrices.rsa import rsa
+from .matrices.rsm import RSM
+from .tokens import Tokens, measure
 
 if TYPE_CHECKING:
+    from .engine.forecast import Forecast, forecast
     from .features import Features, extract, load_features, load_model
+    from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
+    from .retrieval.exact import TopK, topk
+    from .retrieval.index import Index
     from .runs import Run, StoredGram, compute_run, merge_runs, open_run
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
     "Match",
     "Run",
     "StoredGram",
+    "Tokens",
     "TopK",
     "__version__",
     "approximate_topk",
@@ -47,6 +52,7 @@ __all__ = [
     "load_model",
     "match",
     "matchers",
+    "measure",
     "merge_runs",
     "open_run",
     "recall",
@@ -55,15 +61,24 @@ __all__ = [
     "topk",
 ]
 
-#: Loaded when first used: they are not part of the NumPy-only core.
+#: Names that are loaded when they are first used, by module: the start stays short, and features
+#: and runs need more than NumPy.
 _LATER = {
-    **dict.fromkeys(("Features", "extract", "load_features", "load_model"), "features"),
-    **dict.fromkeys(("Run", "StoredGram", "compute_run", "merge_runs", "open_run"), "runs"),
+    name: module
+    for module, names in {
+        "engine.forecast": ("Forecast", "forecast"),
+        "features": ("Features", "extract", "load_features", "load_model"),
+        "retrieval.approximate": ("ApproximateTopK", "approximate_topk", "recall"),
+        "retrieval.exact": ("TopK", "topk"),
+        "retrieval.index": ("Index",),
+        "runs": ("Run", "StoredGram", "compute_run", "merge_runs", "open_run"),
+    }.items()
+    for name in names
 }
 
 
-#: Modules of their own, for ``semrsm.datasets.ImageFolder`` after ``import semrsm``.
-_MODULES = ("datasets", "features", "plot", "report", "runs", "studies")
+#: Public modules, for ``semrsm.datasets.ImageFolder`` after ``import semrsm``.
+_MODULES = ("datasets", "errors", "features", "plot", "report", "runs", "studies")
 
 
 def __getattr__(name: str) -> Any:
@@ -75,4 +90,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_MODULES})

@@ -12,6 +12,8 @@ import importlib
 from collections.abc import Iterable
 from types import ModuleType
 
+__all__ = ["InputError", "MissingDependencyError", "SemrsmError"]
+
 
 class SemrsmError(Exception):
     """Base of every error that semrsm raises on purpose."""

@@ -14,7 +14,7 @@ import pytest
 import semrsm
 from semrsm.cli import main
 from semrsm.features import Features
-from semrsm.results import Results
+from semrsm.matrices.results import Results
 
 
 def run(*arguments, **options):
@@ -84,6 +84,42 @@ def test_rsm_of_saved_features_holds_what_the_library_computes(features, tmp_pat
     assert results.grids == {"stem/conv": (4, 4)}
 
 
+def test_a_store_is_no_folder_of_photographs(tmp_path, capsys):
+    """The work was done, and then the store was opened as a folder of photographs."""
+    pytest.importorskip("zarr", reason="stores need zarr")
+    store = stored(tmp_path / "features.zarr")
+    out = tmp_path / "results"
+    assert main(["rsm", str(store), "--out", str(out)]) == 0, capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {
+        "figures", "report.html", "rsms", "summary.json", "table.csv"
+    }  # fmt: skip
+    capsys.readouterr()
+    page = tmp_path / "page.html"
+    again = ["report", str(out), "--features", str(store), "--out", str(page)]
+    assert main(again) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    for command, message in (
+        (["report", out, "--images", store, "--out", page], "--images: expected a folder; "),
+        (["extract", store, "--out", tmp_path / "f.npz"], "PHOTOS: expected a folder of photogr"),
+    ):
+        error = refused(capsys, *command)
+        assert message in error
+        assert "is a store" in error
+    for command in (["retrieve", store, "--k", "2"], ["index", store]):
+        words = [*map(str, command), "--out", str(tmp_path / f"{command[0]}.zarr")]
+        assert main(words) == 0, capsys.readouterr().err
+
+
+def stored(path):
+    import zarr
+
+    rng = np.random.default_rng(0)
+    group = zarr.open_group(path, mode="w")
+    values = rng.normal(size=(5, 6, 4, 4)).astype(np.float32)
+    group.create_array("conv", data=values, chunks=(1, 6, 4, 4))
+    return path
+
+
 def test_rsm_of_photographs_in_one_step(photos, tmp_path):
     out = tmp_path / "results"
     found = run("rsm", photos, "--layers", "_blocks.15", "--json", "--out", out)
@@ -140,12 +176,19 @@ def refused(capsys, *arguments):
 def test_refusals_are_one_line_and_leave_nothing(features, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     out = tmp_path / "out"
+    rbf = ["rsm", features, "--kernel", "rbf"]
     cases = [
         (["rsm", tmp_path / "no", "--out", out], "source: expected a folder of photographs or"),
         (["rsm", features, "--kernel", "cosin", "--out", out], "Did you mean 'cosine'?"),
         (["rsm", features, "--matcher", "optimum", "--out", out], "Did you mean 'optimal'?"),
-        (["rsm", features, "--sigma", "mean", "--out", out], "sigma: expected a positive number"),
-        (["rsm", features, "--sigma", "-1", "--out", out], "sigma: expected a positive finite"),
+        ([*rbf, "--sigma", "mean", "--out", out], "sigma: expected a positive number"),
+        ([*rbf, "--sigma", "-1", "--out", out], "sigma: expected a positive finite"),
+        (
+            ["rsm", features, "--sigma", "3", "--out", out],
+            "sigma: expected a kernel that takes one",
+        ),
+        (["rsm", features, "--matcher", "optimal", "optimal", "--out", out], "more than once"),
+        (["rsm", features, "--matcher", "batch-optimal:windw=6", "--out", out], "Did you mean 'wi"),
         (["rsm", features, "--memory", "much", "--out", out], "memory: expected a positive number"),
         (["rsm", features, "--memory", "1kB", "--out", out], "memory: expected at least"),
         (["rsm", features, "--workers", "0", "--out", out], "workers: expected a whole number"),
@@ -215,3 +258,57 @@ def test_ctrl_c_leaves_at_once_with_nothing_written(tmp_path, request):
     assert process.returncode == 130
     assert errors == "semrsm rsm: interrupted\n"
     assert [p.name for p in tmp_path.iterdir()] == ["big.npy"]
+
+
+def test_sigma_goes_to_the_kernels_that_take_one(features, tmp_path, capsys):
+    out = tmp_path / "out"
+    kernels = ("--kernel", "cosine", "rbf", "polynomial:degree=2", "--sigma", "3")
+    arguments = ["rsm", features, *kernels, "--layers", "blocks.1", "--no-figures", "--out", out]
+    assert main([str(word) for word in arguments]) == 0, capsys.readouterr().err
+    results = Results.read(out)
+    assert results.kernels == ("cosine", "rbf", "polynomial:degree=2")
+    x = semrsm.load_features(features)["blocks.1"]
+    for label, kernel in (
+        ("rbf", semrsm.kernels.RBF(sigma=3.0)),
+        ("polynomial:degree=2", semrsm.kernels.Polynomial(degree=2, sigma=3.0)),
+    ):
+        found = results.rsms(label)["blocks.1", "optimal"]
+        np.testing.assert_array_equal(found.values, semrsm.rsm(x, kernel=kernel).values)
+
+
+def test_matchers_of_one_kind_live_side_by_side(features, tmp_path, capsys):
+    out = tmp_path / "out"
+    labels = ["batch-optimal:window=2", "batch-optimal:window=4"]
+    arguments = ["rsm", features, "--layers", "blocks.1", "--out", out, "--matcher", *labels]
+    assert main([str(word) for word in arguments]) == 0, capsys.readouterr().err
+    results = Results.read(out)
+    assert results.matchers == labels
+    x = semrsm.load_features(features)["blocks.1"]
+    for label, window in zip(labels, (2, 4), strict=True):
+        expected = semrsm.gram(x, matcher=semrsm.matchers.BatchOptimal(window=window))
+        np.testing.assert_array_equal(results.grams["blocks.1", label].values, expected.values)
+    capsys.readouterr()
+    study = ["study", "layers", "--features", features, "--matcher", "none", *labels]
+    assert main([*map(str, study), "--json", "--out", str(tmp_path / "study")]) == 0
+    table = json.loads(capsys.readouterr().out)["table"]
+    assert {row["matcher_a"] for row in table} == {"none", *labels}
+
+
+@pytest.mark.parametrize("how", ["memory", "disk", "forecast"])
+def test_a_matcher_without_a_gpu_kernel_runs_on_the_cpu_everywhere(how, features, tmp_path, capsys):
+    """Once it fell back in memory and in forecasts, and was refused on disk."""
+    pytest.importorskip("zarr", reason="stores need zarr")
+    words = ["rsm", features, "--matcher", "greedy", "--layers", "blocks.1", "--device", "cuda"]
+    words += ["--out", tmp_path / ("run.zarr" if how == "disk" else "out")]
+    words += {"memory": ["--no-figures"], "disk": [], "forecast": ["--dry-run"]}[how]
+    status = main([str(word) for word in words])
+    errors = capsys.readouterr().err
+    assert status == 0, errors
+    assert errors.count("\n") == 1
+    assert "warning: device: 'greedy' runs on the CPU and not on 'cuda'" in errors
+
+
+def test_other_devices_are_for_the_network_alone(features, tmp_path, capsys):
+    words = ["rsm", features, "--layers", "blocks.1", "--device", "mps", "--no-figures"]
+    assert main([*map(str, words), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == ""

@@ -8,7 +8,7 @@ import pytest
 
 import semrsm
 from semrsm.cli import main
-from semrsm.results import Results
+from semrsm.matrices.results import Results
 
 N = 9
 
@@ -174,3 +174,19 @@ def test_an_unknown_method_is_refused_and_help_has_examples(folder, capsys):
         main(["compare", "--help"])
     assert end.value.code == 0
     assert "semrsm compare" in capsys.readouterr().out.partition("examples:")[2]
+
+
+def test_a_run_on_disk_is_compared_like_a_folder(tmp_path, capsys):
+    """It was refused as not written by the command that wrote it."""
+    pytest.importorskip("zarr", reason="stores need zarr")
+    x = np.random.default_rng(3).normal(size=(N, 6, 4)).astype(np.float32)
+    run_path = tmp_path / "run.zarr"
+    matchers = ["none", "optimal"]
+    semrsm.compute_run({"conv": x}, run_path, matchers=matchers)
+    grams = {("conv", matcher): semrsm.gram(x, matcher=matcher) for matcher in matchers}
+    folder = Results(grams, ("cosine",), "median", {}, {}).write(tmp_path / "results")
+    for method in ("cka", "debiased-cka"):
+        [found] = comparisons(capsys, run_path, "--method", method)
+        [expected] = comparisons(capsys, folder, "--method", method)
+        assert (found["a"], found["b"]) == ("conv, none", "conv, optimal")
+        assert found["value"] == pytest.approx(expected["value"], rel=1e-12)

@@ -195,7 +195,12 @@ def test_photographs_go_through_the_network_once(photos, tmp_path, monkeypatch):
         (["{queries}", "{gallery}", "--k", "0"], "--k: expected a number >= 1"),
         (["{queries}", "{gallery}", "--kernel", "rbf"], "--sigma: expected a number"),
         (["{queries}", "{gallery}", "--kernel", "cosin"], "Did you mean 'cosine'"),
-        (["{queries}", "{gallery}", "--kernel", "polynomial"], "kernel: expected linear, cosine"),
+        (["{queries}", "{gallery}", "--kernel", "polynomial"], "--sigma: expected a number"),
+        (["{queries}", "{gallery}", "--kernel", "polynomial:degree=2"], "kernel: expected linear"),
+        (
+            ["{queries}", "{gallery}", "--sigma", "2"],
+            "sigma: expected None for the kernel",
+        ),
         (["{queries}", "{gallery}", "--budget", "3"], "--budget: expected at least --k, 10"),
         (["{queries}", "{gallery}", "--approximate", "3"], "--approximate: expected at least"),
         (["{queries}", "{gallery}", "--memory", "much"], "memory: expected"),

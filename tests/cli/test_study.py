@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import dataclasses
 import importlib
 import inspect
 import json
@@ -13,10 +14,10 @@ from PIL import Image
 import semrsm
 from semrsm import datasets
 from semrsm.cli import main, parser
-from semrsm.cli._data import DATA_OPTIONS, READERS, open_data
+from semrsm.cli.data import data_options, open_data
 from semrsm.errors import InputError
 from semrsm.features import Features
-from semrsm.studies import approximation, class_agreement, layers, locations, retrieval
+from semrsm.studies import STUDIES, approximation, class_agreement, layers, locations, retrieval
 from semrsm.studies.result import StudyResult
 
 COUNT = 8
@@ -71,7 +72,9 @@ def never_loaded(monkeypatch):
 
     monkeypatch.setattr("semrsm.features.load_model", never)
     # By its module, as the package's attribute of that name is the function.
-    monkeypatch.setattr(importlib.import_module("semrsm.studies.translation"), "load_model", never)
+    monkeypatch.setattr(
+        importlib.import_module("semrsm.studies.translation_sensitivity"), "load_model", never
+    )
 
 
 def run(capsys, *arguments):
@@ -193,7 +196,7 @@ def test_fields_are_measured_once_and_without_features(saved, tmp_path, capsys, 
         row = {"model": "made up", "layer": layer, "matcher": "optimal"}
         return StudyResult("approximation", (row,), {}, {"study": "approximation"})
 
-    monkeypatch.setattr("semrsm.studies.approximation", measured)
+    monkeypatch.setattr("semrsm.studies.approximation_quality.approximation", measured)
     table, protocol = numbers_of(
         capsys, tmp_path / "two", "approximation", "--features", saved, saved, "--layers", "late",
         "--sizes", "16", "--peers", "scipy", "--rounds", "1",
@@ -289,7 +292,8 @@ def grouped(photos, monkeypatch):
         data.groups = tuple(f"video {n // 3}" for n in range(COUNT))  # 3, 3 and 2 images
         return data
 
-    monkeypatch.setattr(datasets, "EgoObjects", reader)
+    real = datasets.READERS["egoobjects"]
+    monkeypatch.setitem(datasets.READERS, "egoobjects", dataclasses.replace(real, open=reader))
     return asked
 
 
@@ -306,7 +310,7 @@ def test_retrieval_over_groups(grouped, photos, saved, tmp_path, capsys):
     assert grouped == {
         "split": "eval", "subset": "val", "objects": "instances", "groups": "video"
     }  # fmt: skip
-    data = datasets.EgoObjects(photos)
+    data = datasets.READERS["egoobjects"].open(photos)
     expected = retrieval(
         semrsm.load_features(saved), data.objects, data.groups, kernels=["cosine"], k=5,
         resamples=20,
@@ -327,13 +331,15 @@ def test_a_gallery_that_is_too_small_is_found_before_extraction(photos, tmp_path
     assert "SOURCE: expected at least one image with objects" in errors
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", datasets.READERS)
 def test_readers_take_the_options_of_the_command(name, photos, monkeypatch):
-    reader, taken = READERS[name]
-    accepted = inspect.signature(getattr(datasets, reader)).parameters
+    reader = datasets.READERS[name]
+    taken = [option.name for option in reader.options]
+    accepted = inspect.signature(reader.open).parameters
     assert set(taken) <= set(accepted)
-    assert set(taken) <= set(DATA_OPTIONS)
-    monkeypatch.setattr(datasets, reader, lambda root, **options: (root, options))
+    assert set(taken) <= set(data_options())
+    silent = dataclasses.replace(reader, open=lambda root, **options: (root, options))
+    monkeypatch.setitem(datasets.READERS, name, silent)
     values = {"count": 3, "seed": 4}
     given = {option: values.get(option, "some") for option in taken}
     words = [word for option, value in given.items() for word in (f"--{option}", str(value))]
@@ -355,8 +361,9 @@ def test_translation_takes_few_photographs_unless_told(photos, tmp_path, capsys,
         seen.append(([name for name, _ in images], model))
         raise InputError("enough")
 
-    monkeypatch.setattr("semrsm.studies.translation", stop)
-    monkeypatch.setattr("semrsm.cli.study.TRANSLATION_PHOTOS", 3)
+    monkeypatch.setattr("semrsm.studies.translation_sensitivity.translation", stop)
+    few = dataclasses.replace(STUDIES["translation"], limit=3)
+    monkeypatch.setitem(STUDIES, "translation", few)
     for limit in ((), ("--limit", "5")):
         run(capsys, "study", "translation", photos, *limit, "--out", tmp_path / "out")
     assert [len(names) for names, _ in seen] == [3, 5]
@@ -470,7 +477,7 @@ def test_class_scores_are_asked_of_every_file_before_any_work(
     def never(*_, **__):
         raise AssertionError("the first file was studied")
 
-    monkeypatch.setattr("semrsm.studies.class_agreement", never)
+    monkeypatch.setattr("semrsm.studies.agreement.class_agreement", never)
     files = (saved, tmp_path / "none.npz")
     status, _, errors = run(
         capsys, "study", "class-agreement", photos, "--features", *files, "--out", tmp_path / "out"
@@ -483,7 +490,7 @@ def test_class_scores_are_asked_of_every_file_before_any_work(
 def test_pairs_are_looked_for_in_every_file(photos, saved, tmp_path, capsys, monkeypatch):
     features = semrsm.load_features(saved)
     Features({"late": features["late"][:4]}, ids=features.ids[:4]).save(tmp_path / "few.npz")
-    monkeypatch.setattr("semrsm.studies.locations", pytest.fail)
+    monkeypatch.setattr("semrsm.studies.location_maps.locations", pytest.fail)
     status, _, errors = run(
         capsys, "study", "locations", photos, "--features", saved, tmp_path / "few.npz",
         "--pair", features.ids[0], features.ids[-1], "--out", tmp_path / "out",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from semrsm.datasets import ImageFolder
-from semrsm.datasets.scenes import ComposedScenes, _thing
+from semrsm.datasets.cutouts import _thing
+from semrsm.datasets.scenes import ComposedScenes
 from semrsm.errors import InputError
 
 Image = pytest.importorskip("PIL.Image", reason="photographs need Pillow")

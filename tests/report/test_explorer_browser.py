@@ -453,7 +453,7 @@ def test_two_thousand_images_stay_fluid(visit, tmp_path):
 
 def test_distributions_and_alignment_follow_the_choices(visit, explorer, material):
     import semrsm
-    from semrsm._statistics import auc
+    from semrsm._internal.statistics import auc
 
     page = visit(explorer)
     upper = np.triu_indices(12, k=1)

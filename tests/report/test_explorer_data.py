@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 import semrsm
 from semrsm.errors import InputError
 from semrsm.features import Features
+from semrsm.features.photographs import Photos
 from semrsm.report.explorer import matches as matches_module
 from semrsm.report.explorer.content import numbers_of, numbers_table
 from semrsm.report.explorer.matches import compute_matches, most_changed, wanted_matches
 from semrsm.report.explorer.orders import clustered_order, sorted_order
 from semrsm.report.explorer.pack import pack_excess, pack_matrix, pack_signed
-from semrsm.report.explorer.photos import Photos
+from semrsm.report.explorer.photos import jpegs
 from semrsm.report.explorer.picture import COLOURS, heat_png
 from semrsm.report.explorer.views import views_of
 
@@ -150,6 +151,18 @@ def test_only_the_first_images_are_taken_with_the_bandwidth_of_all(material):
     np.testing.assert_allclose(view.values, whole.values[:5, :5], rtol=1e-12)
 
 
+def test_kernels_of_one_name_are_views_of_their_own(material):
+    """By label: the degree of a polynomial, and σ where it is not the one of the page."""
+    labels = ["polynomial", "polynomial:degree=2", "rbf:sigma=3.0", "rbf"]
+    views = views_of(material.grams, kernels=labels, sigma=2.0)
+    assert views.kernels == labels
+    gram = material.grams["early", "optimal"]
+    for label, sigma in zip(labels, (2.0, 2.0, None, 2.0), strict=True):
+        found = views.views["early", "optimal", label]
+        np.testing.assert_array_equal(found.values, gram.rsm(label, sigma=sigma).values)
+        assert found.sigma == (sigma or 3.0)
+
+
 def test_views_of_a_run_are_those_of_its_grams(material, tmp_path):
     pytest.importorskip("zarr", reason="needs the extra 'scale'")
     run = semrsm.compute_run(
@@ -190,7 +203,7 @@ def test_views_refuse(material):
 
 
 def test_numbers_tell_what_compare_and_statistics_tell(material):
-    from semrsm._statistics import auc
+    from semrsm._internal.statistics import auc
 
     views = views_of(material.grams, kernels=["cosine"])
     found = numbers_of(views, material.groups, material.groups)
@@ -274,10 +287,10 @@ def test_every_layer_has_its_share_of_the_matches(material, monkeypatch):
 
 def test_photos_are_as_small_as_they_must_be(material):
     pil = pytest.importorskip("PIL.Image", reason="needs the extra 'features'")
-    photos = Photos(material.images, {})
-    large = photos.jpegs(material.ids, budget=None)
+    photos = Photos(material.images)
+    large = jpegs(photos, material.ids, budget=None)
     budget = sum(map(len, large)) * 3 // 4
-    small = photos.jpegs(material.ids, budget=budget)
+    small = jpegs(photos, material.ids, budget=budget)
     assert sum(map(len, small)) <= budget
     sides = [max(pil.open(io.BytesIO(files[0])).size) for files in (large, small)]
     assert sides[0] == 96  # never larger than it was
@@ -292,21 +305,21 @@ def test_photos_are_cut_as_the_network_saw_them(material):
             "size": 32, "resize": 40, "mean": (0, 0, 0), "std": (1, 1, 1),
         }
     }  # fmt: skip
-    photos = Photos(material.images, facts)
+    photos = Photos(material.images, provenance=facts)
     assert photos.cut
-    file = photos.jpegs(material.ids[:1], budget=None)[0]
+    file = jpegs(photos, material.ids[:1], budget=None)[0]
     assert pil.open(io.BytesIO(file)).size == (32, 32)
 
 
 def test_photos_refuse(material, tmp_path):
     with pytest.raises(InputError, match="^images: expected a folder of images; .* does not exist"):
-        Photos(tmp_path / "none", {})
+        Photos(tmp_path / "none")
     with pytest.raises(
         InputError, match="^images: expected a folder of photographs, or a data set"
     ):
-        Photos(3, {})
+        Photos(3)
     with pytest.raises(InputError, match="^images: expected the photographs .* 'imag 1' is absent"):
-        Photos(material.images, {}).check([*material.ids, "imag 1"])
+        Photos(material.images).check([*material.ids, "imag 1"])
 
 
 def test_picture_has_the_colours_of_its_values():

@@ -14,9 +14,9 @@ import semrsm
 from semrsm.cli import main
 from semrsm.errors import InputError
 from semrsm.features import Features
-from semrsm.gram import Gram
+from semrsm.matrices.gram import Gram
+from semrsm.matrices.results import Results
 from semrsm.report import Section, Start, Table, write_explorer
-from semrsm.results import Results
 
 from .conftest import EVIL, Pictures
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semrsm.matchers import Optimal
+from semrsm.matching.optimal import Optimal
 
 TILES = 15
 
@@ -26,9 +26,9 @@ def images(count=70, size=4, channels=3, seed=0, dtype=np.float32):
 class Counting(Optimal):
     """Writes down how many pairs it was asked for, in this process."""
 
-    def pairs(self, rows, columns, left, right, workspace, *, keep_columns=False):
-        PAIRS.append(len(left))
-        return super().pairs(rows, columns, left, right, workspace, keep_columns=keep_columns)
+    def pairs(self, tile):
+        PAIRS.append(len(tile))
+        return super().pairs(tile)
 
 
 PAIRS: list[int] = []
@@ -64,7 +64,7 @@ import os, signal, sys, time
 import numpy as np
 import zarr
 from semrsm import matchers
-from semrsm.runs import compute_run, fill_share, folder
+from semrsm.runs import compute_run, fill_share
 
 def features(path):
     return {"x": zarr.open_array(path, mode="r")}

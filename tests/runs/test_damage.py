@@ -9,7 +9,9 @@ import pytest
 import semrsm
 from runs.run_helpers import images, written
 from semrsm.errors import InputError, SemrsmError
-from semrsm.matchers import BatchOptimal, Matcher, TopKGreedy
+from semrsm.matching.base import Matcher
+from semrsm.matching.greedy import TopKGreedy
+from semrsm.matching.windows import BatchOptimal
 from semrsm.runs import compute_run, fill_share, open_run
 
 KEY = ("x", "optimal")
@@ -250,13 +252,26 @@ def test_another_fingerprint_is_refused(what, run, x):
     assert everything(run) == before
 
 
-def test_other_options_and_versions_are_refused(x, tmp_path, monkeypatch):
+def test_matchers_with_other_options_stand_side_by_side(x, tmp_path):
+    run = tmp_path / "run.zarr"
+    compute_run({"x": x}, run, matchers=[BatchOptimal(window=2)], workers=1)
+    before = everything(run)
+    both = ["batch-optimal:window=2", "batch-optimal:window=3"]
+    found = compute_run({"x": x}, run, matchers=both, workers=1)
+    assert list(found) == [("x", label) for label in both]
+    for window, label in ((2, both[0]), (3, both[1])):
+        expected = semrsm.gram(x, matcher=BatchOptimal(window=window))
+        np.testing.assert_allclose(found["x", label].load().values, expected.values, rtol=1e-6)
+        assert found["x", label].matcher == label == expected.matcher
+    own = run / "zarr.json"  # the list of Grams
+    assert before.items() <= {**everything(run), own: before[own]}.items()
+
+
+def test_other_versions_are_refused(x, tmp_path, monkeypatch):
     run = tmp_path / "run.zarr"
     compute_run({"x": x}, run, matchers=[TopKGreedy(k=2), BatchOptimal(window=2)], workers=1)
     before = everything(run)
-    with pytest.raises(InputError, match=r"the matcher was BatchOptimal\(window=2\), and is Batch"):
-        compute_run({"x": x}, run, matchers=[TopKGreedy(k=2), BatchOptimal(window=3)])
-    monkeypatch.setattr("semrsm.runs.run.__version__", "99.1")
+    monkeypatch.setattr("semrsm.runs.manifest.__version__", "99.1")
     with pytest.raises(InputError, match=r"the version of semrsm was .*, and is 99\.1$"):
         compute_run({"x": x}, run, matchers=[TopKGreedy(k=2)])
     with pytest.raises(InputError, match=r"^run: "):

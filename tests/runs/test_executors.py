@@ -15,7 +15,7 @@ import pytest
 import semrsm
 from runs.run_helpers import TILES, child, finish, images, leftovers, written
 from semrsm.errors import InputError, SemrsmError
-from semrsm.matchers import Optimal
+from semrsm.matching.optimal import Optimal
 from semrsm.runs import compute_run, executors, fill_share, open_run
 
 KEY = ("x", "optimal")
@@ -40,12 +40,12 @@ class Impatient(Optimal):
     def __eq__(self, other):
         return type(other) is type(self) and self.flag == other.flag
 
-    def pairs(self, rows, columns, left, right, workspace, **options):
+    def pairs(self, tile):
         if os.path.exists(self.flag):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.flag)
                 os.kill(os.getpid(), signal.SIGKILL)
-        return super().pairs(rows, columns, left, right, workspace, **options)
+        return super().pairs(tile)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import semrsm
 from runs.run_helpers import KILLED_WHILE_LAID_OUT, PAIRS, Counting, child, finish, images, written
+from semrsm.engine import plan as plan_module
 from semrsm.errors import InputError
-from semrsm.runs import compute as compute_module
 from semrsm.runs import compute_run, fill_share, merge_runs, open_run
 
 KEY = ("x", "optimal")
@@ -105,7 +105,7 @@ def test_what_was_there_stays_readable_when_a_growth_is_broken_off(tmp_path, mon
     run = tmp_path / "run.zarr"
     compute_run({"x": x[:37]}, run, workers=1)
     before = written(run)
-    from semrsm.runs.folder import GramFolder
+    from semrsm.runs.gram_folder import GramFolder
 
     class Killed(BaseException):
         pass
@@ -165,7 +165,7 @@ def test_any_growth_equals_the_gram_of_everything(tmp_path_factory, data):
     x, y = images(9) * np.float32(scale), images(9, seed=1)
     run = tmp_path_factory.mktemp("growth") / "run.zarr"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compute_module, "tile_side", lambda *_, **__: side)
+        patch.setattr(plan_module, "tile_side", lambda *_, **__: side)
         for n, m in zip(rows, columns, strict=True):
             others = {"x": y[:m]} if two else None
             done = compute_run({"x": x[:n]}, run, others=others, matchers=[matcher], workers=1)

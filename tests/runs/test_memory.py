@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from runs.run_helpers import child, finish, images, written
+from semrsm._internal.units import memory_budget
+from semrsm.engine.plan import choose_side
+from semrsm.engine.tiling import Tiling, tile_side
 from semrsm.errors import InputError
-from semrsm.matchers import Optimal
-from semrsm.plan import memory_budget
+from semrsm.matching.optimal import Optimal
 from semrsm.runs import compute_run, open_run
-from semrsm.runs.compute import Work, choose_side
-from semrsm.runs.tiling import Tiling, tile_side
-from semrsm.tokens import Tokens
+from semrsm.runs.filling import Work
+from semrsm.tokens import measure
 
 KEY = ("x", "optimal")
 
@@ -78,7 +79,7 @@ def test_no_more_than_two_panels_are_held(tmp_path, monkeypatch):
 
 
 def test_tiles_shrink_with_the_budget_down_to_what_it_cannot_do():
-    tokens = Tokens(images(1000, 9, 64))
+    tokens = measure(images(1000, 9, 64))
     sides, peaks = [], []
     for memory in ("1GB", "60MB", "27MB", "26MB"):
         side, peak = choose_side(tokens, tokens, Optimal(), workers=1, memory=memory_budget(memory))

@@ -21,16 +21,17 @@ from runs.run_helpers import (
     written,
 )
 from semrsm.errors import InputError
-from semrsm.matchers import Optimal
-from semrsm.runs import compute_run, folder, open_run
-from semrsm.runs.compute import Work
-from semrsm.runs.folder import GramFolder
-from semrsm.tokens import Tokens
+from semrsm.matching.optimal import Optimal
+from semrsm.runs import compute_run, computing, layout, open_run
+from semrsm.runs.filling import Work
+from semrsm.runs.gram_folder import GramFolder
+from semrsm.tokens import measure
 
 #: Kills itself before, in the middle of, and after the file that it writes as its second, third or
 #: fourth one, again and again, until a child lives to the end.
 KILLED_AT_WRITES = """
-    plain = folder._replacing
+    from semrsm.runs import tiles
+    plain = tiles.replacing
     class Dying:
         def __init__(self, path): self.path = path
         def write_bytes(self, data):
@@ -49,7 +50,7 @@ KILLED_AT_WRITES = """
         with plain(path) as aside:
             yield Dying(aside)
         if left == 0 and moment == 2: os.kill(os.getpid(), signal.SIGKILL)
-    folder._replacing = replacing
+    tiles.replacing = replacing
     kills = 0
     for attempt in range(1000):
         pid = os.fork()
@@ -206,14 +207,13 @@ def test_files_may_not_grow(store, x, undisturbed, tmp_path):
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(x, tmp_path, monkeypatch):
     run = tmp_path / "run.zarr"
     needed = TILES * 2 * 16 * 16 * 8
-    module = sys.modules["semrsm.runs.run"]
-    monkeypatch.setattr(module, "free_bytes", lambda path: needed - 1)
+    monkeypatch.setattr(layout, "free_bytes", lambda path: needed - 1)
     with pytest.raises(InputError, match=r"^out: expected at least 60\.0 kB free for the tiles; "):
         compute_run({"x": x}, run)
     assert not run.exists()
-    monkeypatch.setattr(module, "free_bytes", lambda path: needed)
+    monkeypatch.setattr(layout, "free_bytes", lambda path: needed)
     compute_run({"x": x}, run, workers=1)
-    monkeypatch.setattr(module, "free_bytes", lambda path: 0)
+    monkeypatch.setattr(layout, "free_bytes", lambda path: 0)
     compute_run({"x": x}, run, workers=1)  # all of it is there
 
 
@@ -236,8 +236,8 @@ def test_a_small_file_system(store, x, undisturbed, tmp_path):
             file.write(bytes(free.f_bavail * free.f_frsize - (5 << 13)))  # room for some tiles
         process = child(
             """
-            from semrsm.runs import run
-            run.free_bytes = lambda path: 1 << 40  # as if somebody else fills the disk meanwhile
+            from semrsm.runs import layout
+            layout.free_bytes = lambda path: 1 << 40  # as if somebody else fills the disk meanwhile
             compute_run(features(sys.argv[1]), sys.argv[2], workers=1)
             """,
             store(x).store.root,
@@ -298,7 +298,7 @@ def test_a_file_system_without_locks(x, tmp_path, monkeypatch):
     def flock(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(folder.fcntl, "flock", flock)
+    monkeypatch.setattr("fcntl.flock", flock)
     compute_run({"x": x[:40]}, run, workers=1)
     aside = open_run(run).folder(("x", "optimal")).path / "tiles" / ".0-0-abc.json"
     aside.touch()
@@ -331,7 +331,7 @@ def test_a_marker_is_never_left_without_its_chunk(x, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(GramFolder, "read_tile", read_tile)
         patch.setattr(GramFolder, "write_tile", write_tile)
-        tokens = Tokens(x)
+        tokens = measure(x)
         work = Work(gram, tokens, tokens, Optimal(), workers=1, check=False)
         with pytest.raises(Killed):
             work.fill([(0, 1)], lambda _: None)
@@ -340,16 +340,14 @@ def test_a_marker_is_never_left_without_its_chunk(x, tmp_path, monkeypatch):
 
 def test_other_features_at_the_same_time_are_refused(x, tmp_path, monkeypatch):
     """The folder appears after this call has looked: it is looked at again."""
-    from semrsm.runs import run as module
-
-    plain = module._check_disk
+    plain = computing.check_disk
     run = tmp_path / "run.zarr"
 
     def meanwhile(target, jobs):
-        monkeypatch.setattr(module, "_check_disk", plain)
+        monkeypatch.setattr(computing, "check_disk", plain)
         compute_run({"x": x + 1}, run, fill=False)
 
-    monkeypatch.setattr(module, "_check_disk", meanwhile)
+    monkeypatch.setattr(computing, "check_disk", meanwhile)
     with pytest.raises(InputError, match=r"the features of image 0 \('0'\) are not what they were"):
         compute_run({"x": x}, run)
     assert open_run(run).progress().tiles == 0

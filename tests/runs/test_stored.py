@@ -72,6 +72,7 @@ def test_a_part_is_a_gram(stored, wanted, rows, columns):
     assert part.column_ids == wanted.column_ids[columns]
     assert part.is_symmetric == (rows == columns)
     assert (part.matcher, part.dtype) == ("optimal", np.float32)
+    assert (part.is_matched, part.bounds) == (stored.is_matched, stored.bounds) == (True, "optimal")
 
 
 def test_all_of_it(stored, wanted, two):
@@ -199,3 +200,13 @@ def test_a_run_can_be_read_where_nothing_can_be_written(undisturbed, tmp_path, w
     found.progress()
     np.testing.assert_allclose(found[KEY].load().values, wanted.values, rtol=1e-6, atol=1e-5)
     assert len(before) - len(sorted(run.rglob("*"))) == 1  # not even a lock is made
+
+
+def test_parts_know_that_nothing_was_matched(tmp_path):
+    """A part and all of a run say of themselves what the run says."""
+    stored = semrsm.gram(images(20, 6), matcher="none", out=tmp_path / "run.zarr")
+    whole = slice(None)
+    for one in (stored, stored.load(), stored.part(slice(2, 5), whole), *stored.parts()):
+        assert not one.is_matched
+    stored.bounds = "own"
+    assert {one.bounds for one in (stored.load(), *stored.parts())} == {"own"}

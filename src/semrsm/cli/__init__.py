@@ -32,7 +32,7 @@ INTERRUPTED = 130
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
-        """End with one line and status 2: usage is what --help is for."""
+        """End with one line and status 2; the usage is left to --help."""
         self.exit(USAGE_ERROR, f"{self.prog}: error: {message}\n")
 
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What follows ``semrsm``; ``sys.argv`` by default.
+        The arguments after ``semrsm``; those of ``sys.argv`` by default.
 
     Returns
     -------

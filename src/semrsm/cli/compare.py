@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..compare import METHODS, Comparison, check_interval, cka, rsa
 from ..errors import InputError
-from ..gram import Gram
-from ..results import Results
-from ..rsm import RSM
-from ._common import add_command, emit, table_lines
+from ..matrices.cka import cka
+from ..matrices.comparison import Comparison, check_interval
+from ..matrices.correlations import METHODS
+from ..matrices.gram import Gram
+from ..matrices.results import Results
+from ..matrices.rsa import rsa
+from ..matrices.rsm import RSM
+from .common import add_command, emit, open_results, table_lines
 
 CHOICES = ("cka", "debiased-cka", *METHODS)
 
@@ -38,7 +41,8 @@ def add(subparsers: Any) -> None:
         type=Path,
         metavar="B",
         nargs="?",
-        help="another one; without it, the layers and matchers of the folder A with each other",
+        help="another one; without it, the layers and matchers of the folder A are compared with "
+        "each other",
     )
     parser.add_argument(
         "--method", nargs="+", choices=CHOICES, default=["cka"], help="(default: cka)"
@@ -47,13 +51,13 @@ def add(subparsers: Any) -> None:
         "--interval",
         type=float,
         metavar="CONFIDENCE",
-        help="also an interval over images of this confidence, such as 0.95",
+        help="add an interval over images with this confidence, such as 0.95",
     )
     parser.add_argument(
         "--diagonal",
         action="store_true",
-        help="let the diagonal take part in rank correlations (in CKA it always does, and in "
-        "debiased CKA never)",
+        help="include the diagonal in rank correlations (CKA always includes it, debiased CKA "
+        "never)",
     )
     parser.add_argument(
         "--kernel",
@@ -64,19 +68,19 @@ def add(subparsers: Any) -> None:
 
 @dataclass(frozen=True)
 class _Saved:
-    """What a file or folder holds.
+    """The RSMs of a file or folder.
 
     Attributes
     ----------
     rsms : callable
         Given a kernel, returns the RSMs by the name that the table shows.
     kernel : str or None
-        Of an RSM, its kernel. Folders and Grams can be seen through every one.
+        The kernel of an RSM; None for folders and Grams, which can be seen through every kernel.
     first : str or None
         The first kernel that a folder was seen through.
     """
 
-    rsms: Callable[[str], dict[str, RSM]]
+    rsms: Callable[[str], dict[str, Any]]
     kernel: str | None = None
     first: str | None = None
 
@@ -116,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
     emit({"comparisons": rows}, table_lines(rows, list(rows[0])), as_json=arguments.json)
 
 
-def _compare(a: RSM, b: RSM, method: str, arguments: argparse.Namespace) -> Comparison:
+def _compare(a: Any, b: Any, method: str, arguments: argparse.Namespace) -> Comparison:
     if method in METHODS:
         return rsa(a, b, method=method, diagonal=arguments.diagonal, interval=arguments.interval)
     return cka(a, b, debiased=method == "debiased-cka", interval=arguments.interval)
@@ -125,14 +129,18 @@ def _compare(a: RSM, b: RSM, method: str, arguments: argparse.Namespace) -> Comp
 def _opened(path: Path, *, named: bool) -> _Saved:
     """Open a file or folder; `named` says whether the names of RSMs in it begin with its own."""
     if path.is_dir():
-        results = Results.read(path)
+        results = open_results(path)
         prefix = f"{path}: " if named else ""
 
-        def of_folder(kernel: str) -> dict[str, RSM]:
-            found = results.rsms(kernel).items()
-            return {f"{prefix}{layer}, {matcher}": rsm for (layer, matcher), rsm in found}
+        def of_folder(kernel: str) -> dict[str, Any]:
+            found = (
+                results.rsms(kernel)
+                if isinstance(results, Results)
+                else {key: gram.rsm(kernel) for key, gram in results.items()}
+            )
+            return {f"{prefix}{layer}, {matcher}": rsm for (layer, matcher), rsm in found.items()}
 
-        return _Saved(of_folder, first=results.kernels[0])
+        return _Saved(of_folder, first=results.kernels[0] if isinstance(results, Results) else None)
     if not path.is_file():
         raise InputError(f"expected a saved RSM or a results folder; {str(path)!r} does not exist")
     try:

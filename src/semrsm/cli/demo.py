@@ -1,4 +1,4 @@
-"""``semrsm demo``: the main job on real photographs, from nothing."""
+"""``semrsm demo``: the main job on real photographs, without data of your own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from ._common import (
+from .common import (
     add_command,
     add_matching_options,
     add_output_options,
@@ -22,7 +22,7 @@ def add(subparsers: Any) -> None:
         subparsers,
         "demo",
         run,
-        "show on real photographs what semantic RSMs see and spatio-semantic ones do not",
+        "compare semantic with spatio-semantic RSMs on real photographs that are moved",
         "  semrsm demo --out semrsm-demo",
     )
     add_matching_options(parser)
@@ -31,7 +31,7 @@ def add(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
-    from ..demo import demo
+    from ..report.demonstration import demo
 
     start = time.perf_counter()
     with progress_bar("Extracting", "images", quiet=arguments.json) as progress:

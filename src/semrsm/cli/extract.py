@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ._common import (
+from .common import (
     add_command,
     add_model_options,
     emit,
+    holds_photographs,
     loaded,
     prefix_tokens,
     progress_bar,
@@ -34,18 +35,18 @@ def add(subparsers: Any) -> None:
         "--dtype",
         choices=("float32", "float16"),
         default="float32",
-        help="what the features are kept as (default: %(default)s)",
+        help="the type of the saved features (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
         required=True,
         type=Path,
         metavar="FILE",
-        help="a .npz or .safetensors file, or a .zarr folder: that is written as the features "
-        "come, whatever the memory, and the same command goes on where it was interrupted",
+        help="a .npz or .safetensors file, or a .zarr folder, which is written in parts and may "
+        "be larger than memory; after an interruption, the same command resumes it",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="begin a .zarr folder anew if it is there"
+        "--overwrite", action="store_true", help="start a .zarr folder anew if it exists"
     )
 
 
@@ -53,6 +54,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
     if not arguments.source.is_dir():
         raise InputError(f"PHOTOS: expected a folder; {str(arguments.source)!r} is not one")
+    if not holds_photographs(arguments.source):
+        raise InputError(
+            f"PHOTOS: expected a folder of photographs; {str(arguments.source)!r} is a store"
+        )
     if arguments.out.suffix not in (".npz", ".safetensors", ".zarr"):
         raise InputError(
             "--out: expected a name that ends in .npz, .safetensors or .zarr; got "

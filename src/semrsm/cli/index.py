@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..index import Index, is_index
-from ._common import add_command, add_model_options, emit, loaded, one_layer_of
+from ..retrieval.index import Index, is_index
+from .common import add_command, add_model_options, emit, loaded, one_layer_of
 
 
 def add(subparsers: Any) -> None:
@@ -28,7 +28,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="NAME.zarr", help="the folder of the index"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an index that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing index")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -64,5 +64,5 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
 
 def origin(features: Any) -> dict[str, Any]:
-    """Return what an index keeps of where its images come from."""
+    """Return the origin of the images, as an index keeps it."""
     return {"layer": next(iter(features)), "features": dict(features.provenance)}

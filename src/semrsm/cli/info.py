@@ -1,4 +1,4 @@
-"""``semrsm info``: what a file or folder holds, or what this installation can do."""
+"""``semrsm info``: the content of a file or folder, or the abilities of this installation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from .. import _native
+from .._internal.workers import worker_count
 from .._version import __version__
-from .._workers import worker_count
 from ..errors import InputError
-from ..index import Index, is_index
-from ._common import add_command, emit, table_lines
+from ..retrieval.index import Index, is_index
+from .common import add_command, emit, table_lines
 
-#: Optional packages, and what they are for.
+#: Optional packages, with their purpose.
 OPTIONAL = {
     "threadpoolctl": "BLAS held to one thread",
     "torch": "feature extraction",
@@ -43,7 +43,7 @@ def add(subparsers: Any) -> None:
         subparsers,
         "info",
         run,
-        "say what a file or folder of semrsm holds, or what this installation can do",
+        "describe a file or folder of semrsm, or this installation",
         "  semrsm info\n  semrsm info features.zarr\n  semrsm info run.zarr",
     )
     parser.add_argument(
@@ -61,7 +61,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def installation() -> dict[str, Any]:
-    """Return what this installation is and can do."""
+    """Return the facts of this installation."""
+    from ..features.loading import model_forms
+
     return {
         "semrsm": __version__,
         "python": platform.python_version(),
@@ -69,6 +71,7 @@ def installation() -> dict[str, Any]:
         "processor": platform.machine(),
         "cores": worker_count(None),
         "kernels": list(_native.kernels()),
+        "networks": list(model_forms()),
         "optional": {
             f"{name} ({purpose})": importlib.util.find_spec(name) is not None
             for name, purpose in OPTIONAL.items()
@@ -77,18 +80,18 @@ def installation() -> dict[str, Any]:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Return what a file or folder holds.
+    """Return the facts of a file or folder.
 
     Raises
     ------
     InputError
-        If it is nothing that semrsm knows.
+        If semrsm cannot read it.
     """
     from ..features import load_features
     from ..features.store import progress_of
-    from ..gram import Gram
-    from ..results import Results
-    from ..rsm import RSM
+    from ..matrices.gram import Gram
+    from ..matrices.results import Results
+    from ..matrices.rsm import RSM
 
     if is_index(path):
         index = Index.load(path)
@@ -100,7 +103,7 @@ def describe(path: Path) -> dict[str, Any]:
         }
     if (path / "zarr.json").is_file():
         from ..runs import open_run
-        from ._run import describe as describe_run
+        from .runs import describe as describe_run
 
         with contextlib.suppress(InputError):  # it is a store of features then
             return describe_run(open_run(path))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_command, emit
+from .common import add_command, emit
 
 
 def add(subparsers: Any) -> None:
@@ -15,7 +15,7 @@ def add(subparsers: Any) -> None:
         subparsers,
         "merge",
         run,
-        "copy into a run the tiles that other copies of it have",
+        "copy the tiles of other copies of a run into it",
         "  semrsm merge run.zarr from-machine-b/run.zarr from-machine-c/run.zarr",
     )
     parser.add_argument("into", type=Path, metavar="RUN", help="the run that is completed")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..kernels import KERNELS, resolve_kernel
-from ..results import Results
-from ._common import add_command, emit, progress_bar
+from ..kernels import KERNELS, resolve_kernels
+from ..matrices.results import Results
+from .common import add_command, emit, holds_photographs, open_results, progress_bar
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -45,7 +45,7 @@ def add(subparsers: Any) -> None:
         type=Path,
         metavar="OUT",
         help="a folder to be made, with index.html; or a name ending in .html, for one file with "
-        "everything inside, photographs as small as they must be",
+        "everything inside and photographs small enough to fit",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the folder if it has files in it"
@@ -55,7 +55,7 @@ def add(subparsers: Any) -> None:
         type=Path,
         metavar="FILE",
         help="the features, for the matches of patches (default: those of the results or the run, "
-        "where they are still there)",
+        "if they still exist)",
     )
     parser.add_argument(
         "--pair",
@@ -70,14 +70,14 @@ def add(subparsers: Any) -> None:
         "--labels",
         type=Path,
         metavar="FILE",
-        help="what images show: a CSV file of ids and labels (default: the folder of each image)",
+        help="labels of images: a CSV file of ids and labels (default: the folder of each image)",
     )
     parser.add_argument(
         "--kernel",
         nargs="+",
         metavar="KERNEL",
-        help=f"one or more of {', '.join(KERNELS)} (default: those of the results; for a run, "
-        "cosine)",
+        help=f"one or more of {', '.join(KERNELS)}, with options as in polynomial:degree=2 "
+        "(default: those of the results; for a run, cosine)",
     )
     parser.add_argument(
         "--study",
@@ -87,7 +87,7 @@ def add(subparsers: Any) -> None:
         metavar="FOLDER",
         help="folders that 'semrsm study' wrote, whose figures and tables are added",
     )
-    parser.add_argument("--title", help="of the page")
+    parser.add_argument("--title", help="title of the page")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -95,13 +95,14 @@ def run(arguments: argparse.Namespace) -> None:
     from ..report import write_explorer
     from ..report.explorer.studies import study_section
 
-    if arguments.images is not None and not arguments.images.is_dir():
-        raise InputError(f"--images: expected a folder; {str(arguments.images)!r} is not one")
-    for kernel in arguments.kernel or ():
-        resolve_kernel(kernel)
+    if arguments.images is not None and not holds_photographs(arguments.images):
+        what = "a store" if arguments.images.is_dir() else "not one"
+        raise InputError(f"--images: expected a folder; {str(arguments.images)!r} is {what}")
+    if arguments.kernel is not None:
+        resolve_kernels(arguments.kernel)
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sections = [study_section(folder) for folder in arguments.study]
-    source = _source(arguments.results)
+    source = open_results(arguments.results)
     features = _features(arguments, source)
     with progress_bar("Matching", "parts", quiet=arguments.json) as progress:
         page = write_explorer(
@@ -150,17 +151,8 @@ def read_labels(path: Path) -> Mapping[str, str]:
     return found
 
 
-def _source(path: Path) -> Results | Run:
-    """Open what the command was given."""
-    if not (path / "summary.json").is_file() and (path / "zarr.json").is_file():
-        from ..runs import open_run
-
-        return open_run(path)
-    return Results.read(path)
-
-
 def _features(arguments: argparse.Namespace, source: Results | Run) -> Features | None:
-    """Open the features, those that were named or those that are where they were."""
+    """Open the features of --features, or else those of the results or of the run."""
     from ..features import load_features
 
     if arguments.features is not None:

@@ -3,49 +3,38 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .._outputs import (
-    check_new_folder,
-    new_folder,
-    versions,
-    write_figures,
-    write_json,
-    write_table,
-)
-from .._photos import Photos
-from .._workers import worker_count
-from ..approximate import ApproximateTopK, approximate_topk
+from .._internal.provenance import versions
+from .._internal.storage.folders import check_new_folder
+from .._internal.tables import write_figures
+from .._internal.units import memory_budget
+from .._internal.workers import worker_count
 from ..errors import InputError, require
-from ..index import Index, is_index
-from ..kernels import DistanceKernel, Kernel, resolve_kernel
-from ..plan import memory_budget
-from ..ranking import Ranking
-from ..retrieval import TopK, topk
-from ._common import (
+from ..kernels import KERNELS, Kernel, resolve_kernel
+from ..retrieval.approximate import ApproximateTopK, approximate_topk
+from ..retrieval.exact import TopK, topk
+from ..retrieval.index import Index, is_index
+from ..retrieval.ranking import Ranking
+from .common import (
     add_command,
     add_matching_options,
     add_model_options,
     add_output_options,
     emit,
+    holds_photographs,
     loaded,
-    one_layer_of,
     progress_bar,
     table_lines,
 )
-from .index import origin
+from .sides import check_same, open_side, photographs, same_ids
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-#: Queries and neighbours in the figure; queries in the table of the report, and on the terminal.
-SHOWN_QUERIES, SHOWN_NEIGHBOURS, TABLED, LISTED = 6, 6, 200, 12
+#: Queries that are listed on the terminal.
+LISTED = 12
 
 
 def add(subparsers: Any) -> None:
@@ -75,35 +64,39 @@ def add(subparsers: Any) -> None:
         help="likewise, or an index that 'semrsm index' saved (default: the queries themselves, "
         "each without itself)",
     )
-    parser.add_argument("--k", type=int, default=10, help="results (default: %(default)s)")
+    ordering = [name for name in KERNELS if resolve_kernel(name).ranks_by is not None]
+    wide = [name for name in ordering if resolve_kernel(name).takes_sigma]
+    parser.add_argument(
+        "--k", type=int, default=10, help="number of results (default: %(default)s)"
+    )
     parser.add_argument(
         "--kernel",
         default="cosine",
-        help="linear, cosine, rbf, laplacian or rational-quadratic (default: %(default)s)",
+        help=f"one of {', '.join(ordering)} (default: %(default)s)",
     )
     parser.add_argument(
         "--sigma",
         type=float,
-        help="bandwidth of rbf, laplacian and rational-quadratic; the order does not depend on it",
+        help=f"bandwidth of {', '.join(wide)}; the order does not depend on it",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--budget",
         type=int,
         metavar="N",
-        help="match at most N images with each query; says what may have been missed",
+        help="match at most N images with each query, and bound the similarity of all others",
     )
     how.add_argument(
         "--approximate",
         type=int,
         metavar="N",
-        help="match only N images with each query, those whose mean vectors are most like its; "
-        "much faster, and nothing says what was missed",
+        help="match only the N images with the most similar mean vectors; much faster, but "
+        "without a certificate",
     )
     parser.add_argument(
         "--exclude-same-ids",
         action="store_true",
-        help="an image is no result for a query of the same name",
+        help="an image is not a result for a query of the same name",
     )
     for side in ("query", "gallery"):
         parser.add_argument(
@@ -127,37 +120,42 @@ def run(arguments: argparse.Namespace) -> None:
     paths = {"QUERIES": arguments.queries}
     if arguments.gallery is not None:
         paths["GALLERY"] = arguments.gallery
-        one_array = arguments.queries.suffix == ".npy"  # there is nothing to choose from
+        one_array = arguments.queries.suffix == ".npy"  # it has one layer
         if arguments.layer is None and is_index(arguments.gallery) and not one_array:
             arguments.layer = Index.load(arguments.gallery).provenance.get("layer")
-    # One network for both sides, and none before all that can be refused without it has been.
+    # One network for both sides, loaded after all checks that do not need it.
     network = cache(lambda: loaded(arguments, arguments.model))
     sides = {
-        name: _side(arguments, path, network, name)
+        name: open_side(arguments, path, network, name)
         for name, path in paths.items()
-        if not _holds_photos(path)
+        if not holds_photographs(path)
     }
     ids = [
         sides[name].ids if name in sides else ImageFolder(path).ids for name, path in paths.items()
     ]
     _check_choice(arguments, ids[0], ids[-1])
-    if _photos(arguments, ids[0], ids[-1]) is not None:
+    if photographs(arguments, ids[0], ids[-1]) is not None:
         require("matplotlib", extra="plot", purpose="The figure, which --no-figures leaves out,")
     if arguments.layer is None and sides:
         arguments.layer = next(iter(sides.values())).layer
     for name in paths.keys() - sides.keys():
-        sides[name] = _side(arguments, paths[name], network, name)
+        sides[name] = open_side(arguments, paths[name], network, name)
     queries, gallery = sides["QUERIES"], sides.get("GALLERY", sides["QUERIES"])
-    _check_same(queries, gallery)
-    photos = _photos(arguments, queries.ids, gallery.ids)
+    check_same(queries, gallery)
+    photos = photographs(arguments, queries.ids, gallery.ids)
     index = gallery.images
     if not isinstance(index, Index):
         index = Index(index, ids=gallery.ids)
+    excluded = None
+    if arguments.gallery is None:
+        excluded = np.eye(len(queries.ids), dtype=bool)
+    elif arguments.exclude_same_ids:
+        excluded = same_ids(queries.ids, gallery.ids)
     with progress_bar("Searching", "pairs", quiet=arguments.json) as progress:
         options: dict[str, Any] = {
             "kernel": kernel,
             "ids": queries.ids,
-            "exclude": _excluded(arguments, queries.ids, gallery.ids),
+            "exclude": excluded,
             "workers": arguments.workers,
             "memory": arguments.memory,
             "progress": progress,
@@ -172,47 +170,36 @@ def run(arguments: argparse.Namespace) -> None:
     facts = {
         "command": arguments.command_line,
         "kernel": repr(kernel),
-        **_certificate(found),
+        **found.certificate(),
         "queries_from": queries.origin,
         "gallery_from": gallery.origin,
         "versions": versions(),
     }
-    rows = _rows(found)
-    with new_folder(arguments.out, overwrite=arguments.overwrite) as folder:
-        write_json(folder / "neighbours.json", {**facts, "queries": _by_query(found)})
-        write_table(folder / "neighbours.csv", rows)
-        if photos is not None:
-            write_figures(folder, {"gallery": partial(_draw, found, photos)})
-            _report(folder, found, facts)
+
+    def drawn(folder: Path) -> None:
+        if photos is None:
+            return
+        from ..report import draw_neighbours, write_retrieval_report
+
+        write_figures(folder, {"gallery": partial(draw_neighbours, found, *photos)})
+        figure = (folder / "gallery.png").read_bytes()
+        write_retrieval_report(found, folder / "report.html", figure=figure, facts=facts)
+
+    found.write(arguments.out, facts=facts, overwrite=arguments.overwrite, extra=drawn)
+    shown = _nearest(found)
     emit(
         {"out": str(arguments.out), **facts},
         [
-            *table_lines(_summary(found), list(_summary(found)[0])),
-            _said(found),
+            *table_lines(shown, list(shown[0])),
+            found.certainty(),
             f"written to {arguments.out}",
         ],
         as_json=arguments.json,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Side:
-    """The queries, or the gallery."""
-
-    images: Any
-    ids: tuple[str, ...]
-    origin: dict[str, Any]
-
-    @property
-    def layer(self) -> str | None:
-        """The layer, None where nobody named it: a .npy file has one that is called as the file."""
-        layer: str | None = self.origin.get("layer")
-        source = self.origin.get("features", {}).get("source")
-        return None if source == f"{layer}.npy" else layer
-
-
 def _checked(arguments: argparse.Namespace) -> Kernel:
-    """Refuse what can be wrong with the command before any work is done."""
+    """Check the command before any work is done."""
     for name, path in (("QUERIES", arguments.queries), ("GALLERY", arguments.gallery)):
         if path is not None and not path.exists():
             raise InputError(
@@ -227,7 +214,7 @@ def _checked(arguments: argparse.Namespace) -> Kernel:
             name = option.replace("_", "-")
             raise InputError(f"--{name}: expected a folder; {str(path)!r} is not one")
     kernel = resolve_kernel(arguments.kernel, arguments.sigma)
-    if isinstance(kernel, DistanceKernel) and arguments.sigma is None:
+    if kernel.ranks_by is not None and isinstance(kernel.sigma, str):
         raise InputError(
             f"--sigma: expected a number with --kernel {arguments.kernel}: similarities depend on "
             "it, though their order does not"
@@ -247,21 +234,6 @@ def _checked(arguments: argparse.Namespace) -> Kernel:
     return kernel
 
 
-def _holds_photos(path: Path) -> bool:
-    return path.is_dir() and path.suffix != ".zarr" and not is_index(path)
-
-
-def _side(
-    arguments: argparse.Namespace, path: Path, network: Callable[[], Any], argument: str
-) -> _Side:
-    """Return the images of a path, which photographs need the network for."""
-    if is_index(path):
-        index = Index.load(path)
-        return _Side(index, index.ids, dict(index.provenance))
-    features = one_layer_of(arguments, path, network, argument)
-    return _Side(features[next(iter(features))], features.ids, origin(features))
-
-
 def _check_choice(
     arguments: argparse.Namespace, ids: tuple[str, ...], gallery_ids: tuple[str, ...]
 ) -> None:
@@ -276,114 +248,8 @@ def _check_choice(
         )
 
 
-def _check_same(queries: _Side, gallery: _Side) -> None:
-    """Refuse features of different networks or layers, where it is known what they are."""
-    if queries.layer and gallery.layer and queries.layer != gallery.layer:
-        raise InputError(
-            f"--layer: expected one layer for both; queries have {queries.layer}, the gallery "
-            f"{gallery.layer}"
-        )
-    for key in ("model", "state_sha256"):
-        values = [side.origin.get("features", {}).get(key) for side in (queries, gallery)]
-        if None not in values and values[0] != values[1]:
-            raise InputError(
-                f"QUERIES: expected features of the network of the gallery; its {key} is "
-                f"{values[1]}, theirs {values[0]}"
-            )
-
-
-def _excluded(
-    arguments: argparse.Namespace, ids: tuple[str, ...], gallery_ids: tuple[str, ...]
-) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
-    if arguments.gallery is None:
-        return np.eye(len(ids), dtype=bool)
-    if not arguments.exclude_same_ids:
-        return None
-    places = {name: n for n, name in enumerate(gallery_ids)}
-    same = np.zeros((len(ids), len(gallery_ids)), dtype=bool)
-    for row, name in enumerate(ids):
-        if name in places:
-            same[row, places[name]] = True
-    return same
-
-
-def _photos(
-    arguments: argparse.Namespace, ids: tuple[str, ...], gallery_ids: tuple[str, ...]
-) -> tuple[Photos, Photos] | None:
-    """Return the photographs of both sides, or None where those of one are not known."""
-    from ..datasets import ImageFolder
-
-    if arguments.no_figures:
-        return None
-    found = []
-    own = arguments.gallery_images if arguments.gallery is not None else arguments.query_images
-    for given, source, names in (
-        (arguments.query_images, arguments.queries, ids),
-        (own, arguments.gallery or arguments.queries, gallery_ids),
-    ):
-        folder = source if given is None and _holds_photos(source) else given
-        if folder is None:
-            return None
-        found.append(Photos(ImageFolder(folder), names))
-    return found[0], found[1]
-
-
-def _rows(found: TopK | ApproximateTopK) -> list[dict[str, Any]]:
-    return [
-        {"query": query, "rank": rank, "result": found.gallery_ids[image], "similarity": value}
-        for query, images, values in zip(
-            found.query_ids, found.indices.tolist(), found.values.tolist(), strict=True
-        )
-        for rank, (image, value) in enumerate(zip(images, values, strict=True), start=1)
-    ]
-
-
-def _by_query(found: TopK | ApproximateTopK) -> list[dict[str, Any]]:
-    entries = []
-    for n, query in enumerate(found.query_ids):
-        entry: dict[str, Any] = {"id": query}
-        if isinstance(found, TopK):
-            entry["missed_at_most"] = float(found.missed_at_most[n])
-        pairs = zip(found.indices[n].tolist(), found.values[n].tolist(), strict=True)
-        entry["results"] = [
-            {"rank": rank, "id": found.gallery_ids[image], "similarity": value}
-            for rank, (image, value) in enumerate(pairs, start=1)
-        ]
-        entries.append(entry)
-    return entries
-
-
-def _certificate(found: TopK | ApproximateTopK) -> dict[str, Any]:
-    """Return how sure the results are, and what they took."""
-    if isinstance(found, ApproximateTopK):
-        return {
-            "exact": False,
-            "approximate": True,
-            "candidates": found.candidates,
-            "solved": found.solved,
-        }
-    return {
-        "exact": found.exact,
-        "approximate": False,
-        "pairs": found.pairs,
-        "solved": found.solved,
-        "removed": dict(found.removed),
-    }
-
-
-def _said(found: TopK | ApproximateTopK) -> str:
-    if isinstance(found, ApproximateTopK):
-        return f"approximate: the best of {found.candidates} candidates for each query"
-    share = found.solved / found.pairs
-    if found.exact:
-        return f"exact; {share:.1%} of {found.pairs:,} pairs needed an assignment"
-    return (
-        f"the best of {share:.1%} of {found.pairs:,} pairs; neighbours.json says for each query "
-        "what may have been missed"
-    )
-
-
-def _summary(found: TopK | ApproximateTopK) -> list[dict[str, Any]]:
+def _nearest(found: TopK | ApproximateTopK) -> list[dict[str, Any]]:
+    """Return the nearest and the last result of some queries, for people."""
     return [
         {
             "query": query,
@@ -393,55 +259,3 @@ def _summary(found: TopK | ApproximateTopK) -> list[dict[str, Any]]:
         }
         for n, query in enumerate(found.query_ids[:LISTED])
     ]
-
-
-def _draw(found: TopK | ApproximateTopK, photos: tuple[Photos, Photos]) -> Figure:
-    from ..plot import plot_neighbours
-
-    entries = []
-    for n, query in enumerate(found.query_ids[:SHOWN_QUERIES]):
-        near = [
-            (photos[1][int(image)], Path(found.gallery_ids[image]).stem, float(value))
-            for image, value in zip(
-                found.indices[n, :SHOWN_NEIGHBOURS], found.values[n, :SHOWN_NEIGHBOURS], strict=True
-            )
-        ]
-        entries.append((photos[0][n], Path(query).stem, near))
-    return plot_neighbours(entries)
-
-
-def _report(folder: Path, found: TopK | ApproximateTopK, facts: dict[str, Any]) -> None:
-    from ..report import Figure as ReportFigure
-    from ..report import Section, Table, write_report
-
-    rows = [
-        [query, *(found.gallery_ids[i] for i in images)]
-        for query, images in zip(found.query_ids, found.indices.tolist(), strict=True)
-    ][:TABLED]
-    heads = ["query", *map(str, range(1, found.indices.shape[1] + 1))]
-    shown = min(SHOWN_QUERIES, len(found.query_ids))
-    write_report(
-        folder / "report.html",
-        title="Nearest neighbours",
-        summary=f"The images that are most like each query by their concept vectors, wherever "
-        f"these stand in the image. Kernel: {found.kernel}. {_said(found)[:1].upper()}"
-        f"{_said(found)[1:]}.",
-        sections=[
-            Section(
-                "Gallery",
-                figures=[
-                    ReportFigure(
-                        # As it is: drawn for light and for dark pages, photographs take megabytes.
-                        (folder / "gallery.png").read_bytes(),
-                        f"{shown} queries, each with its nearest neighbours to the right",
-                        "On each neighbour, its similarity to the query.",
-                    )
-                ],
-            ),
-            Section(
-                "Results",
-                tables=[Table(heads, rows, "Neighbours by rank; all values in neighbours.csv")],
-            ),
-        ],
-        provenance=facts,
-    )

@@ -6,27 +6,29 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .._device import ON_GPU, check_device
-from .._outputs import check_new_folder, write_figures
-from .._workers import worker_count
+from .._internal.storage.folders import check_new_folder
+from .._internal.tables import write_figures
+from .._internal.units import memory_budget
+from .._internal.workers import worker_count
+from ..api import gram
+from ..engine.device import find_device
 from ..errors import InputError
-from ..gram import gram
-from ..kernels import KERNELS, SIGMA_RULES, resolve_kernel
-from ..matchers import MATCHERS, resolve_matcher
-from ..plan import memory_budget
-from ..results import Results
-from ._common import (
+from ..kernels import KERNELS, SIGMA_RULES, resolve_kernels
+from ..matching.registry import BASELINE, MATCHERS, resolve_matchers
+from ..matrices.results import Results
+from ..studies.choices import measured_layers
+from .common import (
     add_command,
     add_matching_options,
     add_model_options,
     add_output_options,
     emit,
     features_of,
-    matching_device,
+    holds_photographs,
     progress_bar,
     table_lines,
 )
-from ._run import check_run, compute, dry_run
+from .runs import check_run, compute, dry_run
 
 
 def add(subparsers: Any) -> None:
@@ -54,44 +56,45 @@ def add(subparsers: Any) -> None:
         nargs="+",
         default=["cosine"],
         metavar="KERNEL",
-        help=f"one or more of {', '.join(KERNELS)} (default: cosine)",
+        help=f"one or more of {', '.join(KERNELS)}, with options as in polynomial:degree=2 "
+        "(default: cosine)",
     )
     parser.add_argument(
         "--matcher",
         nargs="+",
-        default=["none", "optimal"],
+        default=[BASELINE, "optimal"],
         metavar="MATCHER",
-        help=f"one or more of {', '.join(MATCHERS)}: 'none' gives the spatio-semantic RSM, "
-        "'optimal' the semantic one (default: these two)",
+        help=f"one or more of {', '.join(MATCHERS)}: {BASELINE!r} gives the spatio-semantic RSM, "
+        "'optimal' the semantic one; with options as in batch-optimal:window=64 (default: these "
+        "two)",
     )
     parser.add_argument(
         "--sigma",
-        default="median",
-        help="bandwidth of rbf, laplacian and rational-quadratic: a number, or "
-        f"{' or '.join(SIGMA_RULES)} (default: %(default)s)",
+        help=f"bandwidth of {', '.join(k for k, one in KERNELS.items() if one.takes_sigma)}: a "
+        f"number, or {' or '.join(SIGMA_RULES)} (default: median)",
     )
     parser.add_argument("--no-figures", action="store_true", help="no figures and no report")
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say how many pairs there are, and what time, memory and disk they take; no more",
+        help="print the number of pairs, and the time, memory and disk that they take; then stop",
     )
     run_mode = parser.add_argument_group(
         "runs",
         "With --out NAME.zarr and features from a file, V and its bounds go to disk tile by tile. "
-        "Killed at any moment, the same command goes on; with more images at the end of the "
-        "features, it adds them. Kernels are views of a run, and not computed.",
+        "Killed at any moment, the run is resumed by the same command; with more images at the end "
+        "of the features, it adds them. Kernels are views of a run, and are not stored.",
     )
     run_mode.add_argument(
-        "--scheduler", metavar="ADDRESS", help="of a Dask cluster that computes the tiles"
+        "--scheduler", metavar="ADDRESS", help="address of a Dask cluster that computes the tiles"
     )
     run_mode.add_argument(
         "--create", action="store_true", help="only lay out the run, for 'semrsm worker'"
     )
     add_model_options(
         parser,
-        device_help="cpu, cuda, mps … for the network, and cuda also for the matchers "
-        f"{' and '.join(ON_GPU)} (default: where the network is, and the processor)",
+        device_help="cpu, cuda, mps … for the network; cuda also for the matching, where "
+        "the matcher has a GPU kernel (default: cpu)",
     )
     add_matching_options(parser)
     add_output_options(parser)
@@ -99,16 +102,14 @@ def add(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
-    # Everything that can be wrong with the command is found before any work is done.
-    try:
-        sigma: float | str = float(arguments.sigma)
-    except ValueError:
-        sigma = arguments.sigma
-    resolve_kernel("rbf", sigma)
-    for kernel in arguments.kernel:
-        resolve_kernel(kernel)
-    for matcher in arguments.matcher:
-        check_device(matching_device(arguments, resolve_matcher(matcher)))
+    # All checks of the command come before any work.
+    sigma = _sigma(arguments.sigma)
+    resolve_kernels(arguments.kernel, sigma)
+    matchers = resolve_matchers(arguments.matcher)
+    # Devices such as mps are for the network alone.
+    device = arguments.device if str(arguments.device).startswith("cuda") else None
+    for matcher in matchers.values():
+        find_device(device, matcher)
     worker_count(arguments.workers)
     memory_budget(arguments.memory)
     on_disk = arguments.out.suffix == ".zarr"
@@ -121,29 +122,29 @@ def run(arguments: argparse.Namespace) -> None:
 
     features = features_of(arguments)
     if arguments.dry_run:
-        dry_run(arguments, features, on_disk=on_disk)
+        dry_run(arguments, features, matchers, device, on_disk=on_disk)
         return
     if on_disk:
-        compute(arguments, features)
+        compute(arguments, features, matchers, device)
         return
     grams = {}
-    for layer in features:
-        for matcher in arguments.matcher:
-            title = f"{layer}, {matcher}"
+    for layer, tokens in measured_layers(features).items():
+        for label, matcher in matchers.items():
+            title = f"{layer}, {label}"
             with progress_bar(title, "pairs", quiet=arguments.json) as progress:
-                grams[layer, matcher] = gram(
-                    features[layer],
+                grams[layer, label] = gram(
+                    tokens,
                     matcher=matcher,
                     ids=features.ids,
                     workers=arguments.workers,
                     memory=arguments.memory,
                     progress=progress,
-                    device=matching_device(arguments, resolve_matcher(matcher)),
+                    device=device,
                 )
     results = Results(
         grams=grams,
-        kernels=tuple(arguments.kernel),
-        sigma=sigma,
+        kernels=tuple(resolve_kernels(arguments.kernel)),
+        sigma="median" if sigma is None else sigma,
         grids=features.grids,
         facts={
             "source": arguments.source.name,
@@ -152,7 +153,7 @@ def run(arguments: argparse.Namespace) -> None:
             "features": dict(features.provenance),
         },
     )
-    from_photos = arguments.source.is_dir()
+    from_photos = holds_photographs(arguments.source)
 
     def extra(folder: Path) -> None:
         if from_photos:
@@ -181,3 +182,13 @@ def run(arguments: argparse.Namespace) -> None:
         ],
         as_json=arguments.json,
     )
+
+
+def _sigma(text: str | None) -> float | str | None:
+    """Return the value of --sigma: a number, a rule, or None."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text

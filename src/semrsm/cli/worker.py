@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_command, emit, progress_bar
+from .common import add_command, emit, progress_bar
 
 
 def add(subparsers: Any) -> None:
@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
         "--features",
         type=Path,
         metavar="STORE",
-        help="the features, where this machine has them at another place",
+        help="the features, if they lie at another place on this machine",
     )
     parser.add_argument("--workers", type=int, help="threads (default: one for each core)")
 

@@ -1,4 +1,4 @@
-"""Cityscapes: street scenes, with the polygons of everything that they show."""
+"""Cityscapes: street scenes, annotated with polygons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, did_you_mean
-from ._reading import (
+from .images import MAX_PIXELS
+from .reading import (
     Box,
     ImageFiles,
     LeftOut,
@@ -18,7 +19,7 @@ from ._reading import (
     read_json,
     records,
 )
-from .images import MAX_PIXELS
+from .registry import Option
 
 #: The classes that the benchmark evaluates.
 CLASSES = (
@@ -43,11 +44,18 @@ CLASSES = (
     "bicycle",
 )
 
-#: Those of them that can be counted.
+#: The classes whose instances can be counted.
 THINGS = CLASSES[CLASSES.index("person") :]
 
 _IMAGE, _POLYGONS = "_leftImg8bit.png", "_gtFine_polygons.json"
 _NAME = re.compile(r"(?P<group>.+_\d{6})_\d{6}")
+
+
+#: The options of the command.
+OPTIONS = (
+    Option("split", "the part of the data set, such as val, train or eval"),
+    Option("objects", "classes, things, labels (cityscapes)"),
+)
 
 
 class Cityscapes(ImageFiles):
@@ -61,9 +69,9 @@ class Cityscapes(ImageFiles):
         ``"train"``, ``"val"`` or ``"test"``. The labels of the test images are not public:
         :attr:`objects` and :attr:`boxes` are None there.
     objects : {"classes", "things", "labels"}, default "classes"
-        What :attr:`objects` names: the 19 classes of the benchmark; those 8 of them that can be
-        counted, such as cars and persons; or every label. Nearly all images show road, building
-        and car, so that the last two tell images apart better.
+        The entries of :attr:`objects`: the 19 classes of the benchmark; the 8 of them that can be
+        counted, such as cars and persons; or all labels. Nearly all images show road, building and
+        car, so ``"things"`` and ``"labels"`` distinguish images better.
     max_pixels : int
         Refuse larger images; see :func:`semrsm.datasets.open_image`.
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from ._reading import ImageFiles, existing_folder
 from .image_folder import SUFFIXES, image_files
 from .images import MAX_PIXELS
+from .reading import ImageFiles, existing_folder
 
 
 class ClassFolders(ImageFiles):
     """Images in folders that are named after their classes.
 
-    Unlike :class:`semrsm.datasets.ImageFolder`, every image has a label, the outermost folder,
-    however deep it lies in that.
+    Unlike in :class:`semrsm.datasets.ImageFolder`, every image has a label: its outermost folder
+    below `root`, at any depth.
 
     Parameters
     ----------
     root : str or Path
-        The folder of the class folders. Hidden files and folders are skipped, links to folders are
+        The folder of the class folders. Hidden files and folders are skipped; links to folders are
         not followed.
     max_pixels : int
         Refuse larger images; see :func:`semrsm.datasets.open_image`.

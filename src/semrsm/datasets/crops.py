@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class ShiftedCrops:
     """Square crops of each photograph, the later ones moved along its longer side.
 
-    The crop is as large as the photograph allows with the largest shift still inside it.
+    The crop is the largest for which all shifted crops lie inside the photograph.
 
     Parameters
     ----------
     photos : sequence of (str, PIL.Image.Image)
         Names and photographs.
     shifts : sequence of float
-        How far each crop is moved, in units of the crop's side: 0 is the first, 0.5 shares half of
-        its area with it.
+        The shift of each crop, in units of the crop's side. A crop with the shift 0.5 shares half
+        of its area with the crop at 0.
     size : int
         The side to which crops are resized, in pixels.
 
@@ -36,11 +36,13 @@ class ShiftedCrops:
         The photograph of each crop.
     crop_shifts : tuple of float
         The shift of each crop.
+    size : int
+        The side of each crop, in pixels.
 
     Raises
     ------
     InputError
-        If there are no photographs, a shift is negative, not finite or repeated, `size` is no
+        If there are no photographs, a shift is negative, not finite or repeated, `size` is not a
         number of pixels, or a photograph is too small for the largest shift.
     """
 
@@ -64,7 +66,7 @@ class ShiftedCrops:
                 )
         self._photos = list(photos)
         self._shifts = [float(shift) for shift in shifts]
-        self._size = size
+        self.size = size
         self.ids = tuple(f"{name} +{_text(s)}" for name, _ in photos for s in self._shifts)
         self.groups = tuple(name for name, _ in photos for _ in self._shifts)
         self.crop_shifts = tuple(s for _ in photos for s in self._shifts)
@@ -78,15 +80,15 @@ class ShiftedCrops:
         width, height = photo.size
         short, long = min(width, height), max(width, height)
         side = min(short, int(long / (1 + max(self._shifts))))
-        # The track of the crop is centred, so that what it shows is not only a border.
+        # The path of the crop is centred, so that crops do not show the border alone.
         along = round((long - side * (1 + max(self._shifts))) / 2 + shift * side)
         across = (short - side) // 2
         left, top = (along, across) if width >= height else (across, along)
         box = (left, top, left + side, top + side)
-        return photo.crop(box).resize((self._size, self._size), 3)  # 3: bicubic
+        return photo.crop(box).resize((self.size, self.size), 3)  # 3: bicubic
 
 
 def _text(shift: float) -> str:
-    """Return a shift as a fraction that people would write, or in full where there is none."""
+    """Return a shift as a short fraction, or in full if it has none."""
     fraction = Fraction(shift).limit_denominator(64)
     return str(fraction) if abs(fraction - Fraction(shift)) < 1e-9 else repr(shift)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, did_you_mean
-from ._reading import (
+from .images import MAX_PIXELS
+from .reading import (
     Box,
     ImageFiles,
     Inside,
@@ -19,9 +20,18 @@ from ._reading import (
     read_json,
     records,
 )
-from .images import MAX_PIXELS
+from .registry import Option
 
 _PREFIX = "EgoObjectsV1_unified_"
+
+
+#: The options of the command.
+OPTIONS = (
+    Option("split", "the part of the data set, such as val, train or eval"),
+    Option("subset", "only images whose record has this subset (egoobjects: val, test)"),
+    Option("objects", "the kind of objects that count: categories, instances (egoobjects)"),
+    Option("groups", "the key that near duplicates share: group, video (egoobjects)"),
+)
 
 
 class EgoObjects(ImageFiles):
@@ -34,15 +44,16 @@ class EgoObjects(ImageFiles):
         ``EgoObjectsV1_unified_metadata.json`` where the former names no categories, and with the
         folder ``images``.
     split : str, default "eval"
-        Which annotation file: ``"train"`` or ``"eval"``.
+        The annotation file: ``"train"`` or ``"eval"``.
     subset : str, optional
         Only images whose record has this ``subset``; the eval file has ``"val"`` and ``"test"``.
     objects : {"categories", "instances"}, default "categories"
-        What :attr:`objects` names: the categories, or the single physical objects.
+        The entries of :attr:`objects`: categories, or single physical objects.
     groups : {"group", "video"}, default "group"
-        What :attr:`groups` names: all videos of one scene and main object, or each video.
+        The keys of :attr:`groups`: one for all videos of a scene and main object, or one for each
+        video.
     images : str or Path, optional
-        The folder of images, where it is another one.
+        The folder of images, if it is not ``images`` in `root`.
     max_pixels : int
         Refuse larger images; see :func:`semrsm.datasets.open_image`.
 
@@ -51,11 +62,12 @@ class EgoObjects(ImageFiles):
     ids : tuple of str
         File names, as the records have them under ``url``, in their order.
     labels : tuple of str or None
-        The category of each image's main object; None where a record does not tell it.
+        The category of each image's main object; None where a record does not name it.
     objects : tuple of frozenset of str
-        Annotations without a category (or without an instance) count only for the other choice.
+        The objects of each image. An annotation without a category counts only as an instance, and
+        one without an instance only as a category.
     boxes : tuple of tuple of Box
-        Of all annotations; clipped to the image, since annotated ones may stick out a little.
+        The boxes of all annotations, clipped to the image: annotated ones may reach beyond it.
     groups : tuple of str
         ``group_id``, or ``group_id`` and ``video_id`` joined by ``_``.
 
@@ -68,7 +80,7 @@ class EgoObjects(ImageFiles):
     Warns
     -----
     UserWarning
-        Once, if images are not there, or annotations name images or categories that no record
+        Once, if image files are missing, or annotations name images or categories that no record
         describes; those are left out.
     """
 
@@ -214,7 +226,7 @@ def _boxes(
         if image is None:
             left_out.add(f"annotations[{i}]", f"there is no image {record['image_id']!r}")
             continue
-        category = record.get("category_id")  # absent from what is annotated as an instance only
+        category = record.get("category_id")  # absent where only an instance is annotated
         if category is not None and field(record, "category_id", (int, str), where) not in names:
             left_out.add(f"annotations[{i}]", f"the category {category!r} has no name")
             continue

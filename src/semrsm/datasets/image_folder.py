@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from ._reading import ImageFiles
 from .images import MAX_PIXELS
+from .reading import ImageFiles
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
@@ -21,7 +21,7 @@ class ImageFolder(ImageFiles):
     Parameters
     ----------
     root : str or Path
-        The folder. Hidden files and folders are skipped, links to folders are not followed.
+        The folder. Hidden files and folders are skipped; links to folders are not followed.
     recursive : bool, default True
         Whether images in sub-folders count.
     max_pixels : int
@@ -66,7 +66,7 @@ class ImageFolder(ImageFiles):
 def image_files(root: Path, *, recursive: bool = True) -> list[str]:
     """Return the images below a folder, as sorted relative paths with ``/`` between folders.
 
-    Hidden files and folders are skipped, links to folders are not followed.
+    Hidden files and folders are skipped; links to folders are not followed.
     """
     return sorted(_walk(root, recursive))
 
@@ -74,7 +74,7 @@ def image_files(root: Path, *, recursive: bool = True) -> list[str]:
 def _walk(root: Path, recursive: bool) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if recursive else []
-        # Once for each folder, since paths are slow to take apart and there may be a million files.
+        # Once for each folder: taking paths apart is slow, and there may be a million files.
         above = Path(folder).relative_to(root).as_posix()
         for name in files:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:

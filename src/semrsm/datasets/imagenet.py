@@ -1,4 +1,4 @@
-"""ImageNet-1k: training and validation images in any of the layouts that they are kept in."""
+"""ImageNet-1k: training and validation images, in each of their three usual layouts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, require
-from ._reading import ImageFiles, LeftOut, existing_folder, read_text
 from .image_folder import image_files
 from .images import MAX_PIXELS
+from .reading import ImageFiles, LeftOut, existing_folder, read_text
+from .registry import Option
 
 _WNID = re.compile(r"n\d{8}")
 _NAMED = re.compile(r"(?P<wnid>n\d{8})_(?P<rest>.+)")
@@ -23,24 +24,27 @@ _TRUTH = Path("data", "ILSVRC2012_validation_ground_truth.txt")
 _META = Path("data", "meta.mat")
 
 
+#: The options of the command.
+OPTIONS = (Option("split", "the part of the data set, such as val, train or eval"),)
+
+
 class ImageNet(ImageFiles):
     """The images of ImageNet-1k, or some of them, with their classes.
 
-    Three layouts are told apart by what is found: a folder for each class, ``<wnid>/*.JPEG``; files
-    with the class in their name, ``<wnid>_<anything>.JPEG``; and the validation images as they are
-    distributed, ``ILSVRC2012_val_<number>.JPEG`` all in one folder, whose classes are in the
-    development kit.
+    Three layouts are recognised: a folder for each class, ``<wnid>/*.JPEG``; files with the class
+    in their name, ``<wnid>_<anything>.JPEG``; and the validation images as distributed,
+    ``ILSVRC2012_val_<number>.JPEG`` all in one folder, with their classes in the development kit.
 
     Parameters
     ----------
     root : str or Path
-        The folder that has the images, or one that has `split` inside.
+        The folder of the images, or a folder with `split` inside.
     split : str, default "val"
         The name of the folder inside `root`, where there is one.
     devkit : str or Path, optional
         The development kit: the folder with ``data/meta.mat`` and
-        ``data/ILSVRC2012_validation_ground_truth.txt``. By default it is looked for in `root` and
-        in the folders ``ILSVRC2012_devkit_t12`` and ``devkit`` there.
+        ``data/ILSVRC2012_validation_ground_truth.txt``. By default `root` is searched, and the
+        folders ``ILSVRC2012_devkit_t12`` and ``devkit`` in it.
     max_pixels : int
         Refuse larger images; see :func:`semrsm.datasets.open_image`.
 
@@ -49,17 +53,17 @@ class ImageNet(ImageFiles):
     ids : tuple of str
         Paths relative to the folder of the images, with ``/`` between folders, sorted.
     labels : tuple of str
-        The WordNet id of each image. Sorted, those of all 1000 classes are in the order of the
+        The WordNet id of each image. The sorted ids of all 1000 classes are in the order of the
         outputs of the usual classifiers.
     class_names : mapping of str to str
-        WordNet id to a name, where the file names or the development kit tell one.
+        WordNet id to a name, where the file names or the development kit have one.
     objects, boxes, groups : None
 
     Raises
     ------
     InputError
-        If a folder or the development kit is missing or malformed, or nothing is laid out in one of
-        the three ways.
+        If a folder or the development kit is missing or malformed, or no image fits one of the
+        three layouts.
     MissingDependencyError
         If SciPy, which reads ``meta.mat``, is needed and not installed.
 
@@ -93,7 +97,7 @@ class ImageNet(ImageFiles):
                     left_out.add(name, "not in a folder that is named like a WordNet id")
             elif match := _NAMED.fullmatch(stem):
                 found[name] = match["wnid"]
-                if not match["rest"].isdigit():  # a number only tells images of a class apart
+                if not match["rest"].isdigit():  # a number distinguishes only images of one class
                     class_names.setdefault(match["wnid"], match["rest"].replace("_", " "))
             elif match := _VALIDATION.fullmatch(stem):
                 flat[name] = int(match["number"])
@@ -160,7 +164,7 @@ def _synsets(path: Path) -> tuple[dict[int, str], dict[str, str]]:
         numbers, ids, words = (rows[key].tolist() for key in ("ILSVRC2012_ID", "WNID", "words"))
         wnids = {int(number): _text(wnid) for number, wnid in zip(numbers, ids, strict=True)}
         names = {_text(wnid): _text(word) for wnid, word in zip(ids, words, strict=True)}
-    # The reader of SciPy raises nearly anything on damaged files.
+    # SciPy's reader raises nearly any exception on damaged files.
     except Exception as error:
         raise InputError(f"{path}: cannot be read as ImageNet's meta.mat: {error}") from error
     return wnids, names

@@ -12,8 +12,8 @@ from ..errors import SemrsmError, require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Larger images are refused before they are decoded: half a gigabyte of RGB pixels. Pillow itself
-#: refuses no smaller ones, but warns from half of this on.
+#: Images with more pixels are refused before they are decoded. At the limit, RGB takes half a
+#: gigabyte. Pillow has the same limit, and warns from half of it on.
 MAX_PIXELS = 178_956_970
 
 
@@ -41,7 +41,7 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image:
     Raises
     ------
     ImageReadError
-        If the file is missing, no image, truncated, or too large.
+        If the file is missing, not an image, truncated, or too large.
     MissingDependencyError
         If Pillow is not installed.
     """
@@ -56,7 +56,7 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image:
             return upright_rgb(file)
     except ImageReadError:
         raise
-    # Decoders raise nearly anything on damaged files; all of it means the same to the caller.
+    # Decoders raise nearly any exception on damaged files; all mean the same to the caller.
     except Exception as error:
         cause = str(error) or type(error).__name__
         raise ImageReadError(f"{path}: cannot be read as an image: {cause}") from error
@@ -82,12 +82,13 @@ def _to_8_bits(pixels: np.ndarray, mode: str) -> np.ndarray:
     """Stretch greyscale of more than 8 bits; Pillow's own conversion clips it to white."""
     values = pixels.astype(np.float64)
     if mode == "F":
-        # Where nothing was measured, such files hold NaN: black, and no part of the range.
+        # Such files hold NaN where nothing was measured: it becomes black, and does not count for
+        # the range.
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     else:
-        # 16-bit files arrive as mode I too, so the range is that of 16 bits if it suffices.
+        # Pillow opens 16-bit files as mode I too: the range is that of 16 bits if all values fit.
         low, high = 0.0, 65535.0
         if values.min() < low or values.max() > high:
             low, high = float(values.min()), float(values.max())

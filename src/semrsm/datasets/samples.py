@@ -9,7 +9,7 @@ from ..errors import require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Those that are part of its wheel, so that nothing is downloaded.
+#: The photographs inside the wheel of scikit-image, so that nothing is downloaded.
 PHOTOS = (
     "astronaut",
     "camera",

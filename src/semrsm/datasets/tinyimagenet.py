@@ -7,15 +7,20 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import InputError, did_you_mean
-from ._reading import Box, ImageFiles, Inside, LeftOut, existing_folder, read_text
 from .image_folder import image_files
 from .images import MAX_PIXELS
+from .reading import Box, ImageFiles, Inside, LeftOut, existing_folder, read_text
+from .registry import Option
 
 SPLITS = ("train", "val", "test")
 
 
+#: The options of the command.
+OPTIONS = (Option("split", "the part of the data set, such as val, train or eval"),)
+
+
 class TinyImageNet(ImageFiles):
-    """One split of TinyImageNet, as it is distributed.
+    """One split of TinyImageNet, as distributed.
 
     Parameters
     ----------
@@ -38,8 +43,8 @@ class TinyImageNet(ImageFiles):
         WordNet id to words, for the ids that ``words.txt`` has; empty where there is no such file.
     objects : None
     boxes : tuple of tuple of Box, or None
-        The box of the object of the class; right and bottom as the files have them, which is the
-        last pixel of the box.
+        The box of the object of the class. As in the files, right and bottom are the last pixels
+        inside the box.
 
     Raises
     ------
@@ -50,8 +55,8 @@ class TinyImageNet(ImageFiles):
     Warns
     -----
     UserWarning
-        Once, if classes have no folder, or images that are annotated are not there (or, in
-        validation, the other way round); those are left out.
+        Once, if classes have no folder, annotated images are missing, or validation images have no
+        annotation; those are left out.
     """
 
     def __init__(

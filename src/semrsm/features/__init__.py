@@ -1,7 +1,8 @@
 """From images to features: hooks on any torch module, and files of features."""
 
-from .extract import extract
-from .models import Model, load_model
-from .result import Features, load_features
+from .extraction import extract
+from .loading import load_model, register_loader
+from .models import Model
+from .record import Features, load_features
 
-__all__ = ["Features", "Model", "extract", "load_features", "load_model"]
+__all__ = ["Features", "Model", "extract", "load_features", "load_model", "register_loader"]

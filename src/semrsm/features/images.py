@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import is_array, to_numpy
+from .._internal.arrays import is_array, to_numpy
 from ..datasets.image_folder import ImageFolder
 from ..datasets.images import ImageReadError, open_image, upright_rgb
 from ..errors import InputError, require

@@ -1,12 +1,12 @@
 """Figures: heat maps of RSMs, distributions of similarity, and the overlay of one match.
 
 Every function draws into the axes or the figure that it is given, or into a new one of pyplot, and
-returns it; none shows or saves. Text and frames take their colours from the user's ``rcParams``, so
-that a dark style gives dark figures.
+returns it; no function shows or saves a figure. Text and frames take their colours from the user's
+``rcParams``, so that a dark style gives dark figures.
 """
 
-from .._statistics import auc
-from ._common import matcher_words
+from .._internal.statistics import auc
+from .common import matcher_words
 from .curves import plot_intervals, plot_quality, plot_retrieval, plot_runtime
 from .distributions import plot_distribution, plot_distributions
 from .gallery import plot_gallery, plot_neighbours

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ._common import MEDIUM, SMALL, matcher_words, new_figure, panel_grid
+from ..matching.registry import BASELINE
+from .common import MEDIUM, SMALL, matcher_words, new_figure, panel_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-#: By the first word of a matcher, or the name of a solver: shades that stand on white and on black.
+#: Colours by the name of a matcher or solver, visible on white and on black.
 _SHADES: dict[str, tuple[str, ...]] = {
-    "none": ("#8f8f8f",),
+    BASELINE: ("#8f8f8f",),
     "optimal": ("#2f7fd0",),
     "greedy": ("#e58a2e",),
     "topk-greedy": ("#2a9d5c", "#8cc63f", "#1c6b4a"),
@@ -112,9 +113,9 @@ def plot_retrieval(
     rows : sequence of mapping
         The table.
     kernel : str, optional
-        Which kernel; the cosine by default, or the first one where it is not there.
+        The kernel; by default the cosine, or the first one if there is no cosine.
     score : {"mean", "union"}
-        Which score.
+        The score.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 
@@ -134,7 +135,7 @@ def plot_retrieval(
     check_columns(rows, ("layer", "kernel", "matcher", "excluded", "score", "k", "f1", "chance"))
     kernels = list(dict.fromkeys(row["kernel"] for row in rows))
     kernel = kernel or ("cosine" if "cosine" in kernels else kernels[0])
-    # Baselines are no kernels of a Gram: they are drawn beside any of these.
+    # Baselines have no kernel of a Gram: they are drawn beside every kernel.
     own = {row["matcher"] for row in rows if row["kernel"] == kernel}
     baselines = {m for m in {row["matcher"] for row in rows} if m.startswith(("mean-", "maxsim"))}
     chosen = [
@@ -209,9 +210,9 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each layer, and for each size of random fields where there are only those. The
-        marker is the median over pairs, the line below it reaches down to the value that 5 % of
-        them stay below. What no matching at all reaches, far below the rest, stands in words.
+        A panel for each layer, or for each size of random fields if there are only fields. The
+        marker is the median over pairs; the line below it reaches down to the value that 5 % of
+        them stay below. The value without matching, far below the rest, is written in words.
 
     Raises
     ------
@@ -222,11 +223,11 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
     """
     check_columns(rows, ("layer", "vectors", "solver", "matcher", "quality_median"))
     own = [row for row in rows if row["solver"] == "semrsm"]
-    if not any(row["matcher"] != "none" for row in own):
+    if not any(row["matcher"] != BASELINE for row in own):
         raise InputError("rows: expected matchers of the solver 'semrsm'; got none")
     own = [row for row in own if not _is_field(row)] or own
     layers = list(dict.fromkeys(row["layer"] for row in own))
-    matchers = list(dict.fromkeys(row["matcher"] for row in own if row["matcher"] != "none"))
+    matchers = list(dict.fromkeys(row["matcher"] for row in own if row["matcher"] != BASELINE))
     columns = min(3, len(layers))
     lines = -(-len(layers) // columns)
     if figure is None:
@@ -237,10 +238,10 @@ def plot_quality(rows: Sequence[Row], *, figure: Figure | None = None) -> Figure
         found = [row for row in own if row["layer"] == layer]
         for row in found:
             x = row["milliseconds"]
-            if row["matcher"] == "none":
+            if row["matcher"] == BASELINE:
                 text = f"no match: {row['quality_median']:.2f} in {x:.2g} ms"
                 place: dict[str, Any] = {"ha": "right", "transform": ax.transAxes}
-                ax.text(0.98, 0.03, text, fontsize=SMALL, color=_SHADES["none"][0], **place)
+                ax.text(0.98, 0.03, text, fontsize=SMALL, color=_SHADES[BASELINE][0], **place)
                 continue
             colour, marker = styles[row["matcher"]]
             ax.plot([x] * 2, [row["quality_5_percent"], row["quality_median"]], color=colour)
@@ -309,11 +310,11 @@ def plot_runtime(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
             markersize=4,
             linewidth=2.2 if own and matcher == "optimal" else 1.2,
             linestyle="-" if own else "--",
-            label={"none": "no match"}.get(matcher, matcher) if own else f"{solver} (optimal)",
+            label={BASELINE: "no match"}.get(matcher, matcher) if own else f"{solver} (optimal)",
         )
     ax.set(xscale="log", yscale="log")
     ticks = sorted({row["vectors"] for row in shown})
-    # Neighbours that are too near for two numbers share the first one's.
+    # Points too close for two numbers share the number of the first.
     near = [any(low < tick < 1.4 * low for low in ticks) for tick in ticks]
     ax.set_xticks(ticks, ["" if n else str(t) for t, n in zip(ticks, near, strict=True)])
     ax.set_xticks([], minor=True)
@@ -332,7 +333,7 @@ def styles_of(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     used: dict[str, int] = {}
     for name in names:
-        family = name.partition(" ")[0]
+        family = name.partition(":")[0]
         shades = _SHADES.get(family, _OTHERS)
         n = used.get(family, 0)
         used[family] = n + 1
@@ -370,13 +371,13 @@ def check_columns(rows: Sequence[Row], columns: Iterable[str]) -> None:
 
 
 def plain_axes(ax: Axes) -> None:
-    """Leave away what carries no data."""
+    """Hide the parts of axes that carry no data."""
     ax.spines[["right", "top"]].set_visible(False)
     ax.tick_params(labelsize=SMALL, length=3)
 
 
 def _finish(figure: Figure, axes: Any, used: int) -> None:
-    """Hide panels that hold nothing, and explain the colours of all others once."""
+    """Hide empty panels, and explain the colours of all others once."""
     for ax in list(axes.flat)[used:]:
         ax.set_visible(False)
     handles, names = axes.flat[0].get_legend_handles_labels()

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._statistics import auc, sample_of
+from .._internal.statistics import auc, sample_of
 from ..errors import InputError
-from ._common import (
-    BOUNDED,
+from .common import (
     MEDIUM,
     SMALL,
     check_pair,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
-#: Same image, different image: they differ in lightness too, and stand on white and on black.
+#: Same image, different image: different in lightness too, visible on white and on black.
 PALETTE = ("#3f8fd2", "#e58a2e")
 LABELS = ("same image, shifted", "different images")
 
@@ -56,9 +55,9 @@ def plot_distribution(
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     bins : int or array-like
-        How many bins, or their edges.
+        The number of bins, or their edges.
     labels : (str, str)
-        What the two kinds of pairs are called.
+        The names of the two kinds of pairs.
     kernel : str, optional
         Names the horizontal axis.
     title : str, optional
@@ -123,10 +122,10 @@ def plot_distributions(
     labels, kernel
         As for :func:`plot_distribution`.
     share : {"figure", "layer"}, optional
-        Which panels have one horizontal axis; all of them by default, and those of one layer where
+        Which panels share a horizontal axis; by default all of them, or those of one layer if
         `kernel` is not bounded.
     bins : int
-        How many bins.
+        The number of bins.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 
@@ -158,7 +157,7 @@ def plot_distributions(
                 raise InputError(
                     f"panels: expected every matcher at every layer; {(layer, matcher)} is missing"
                 )
-    share = resolve_share(share, kernel or BOUNDED[0])
+    share = resolve_share(share, kernel)
     everything = [values for pair in samples.values() for values in pair]
     edges = {
         layer: _edges(

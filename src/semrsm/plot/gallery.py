@@ -1,4 +1,4 @@
-"""The gallery: queries, and what each matcher found for them."""
+"""The gallery: queries, with the results of each matcher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ._common import MEDIUM, SMALL, matcher_words, new_figure
+from .common import MEDIUM, SMALL, matcher_words, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ Result = tuple[Any, Sequence[str], int]
 
 SHARED, NOTHING = "#2a9d5c", "#9a9a9a"
 _SIDE = 256  # pixels of a photograph on the page
-_LINE, _LINES = 24, 3  # characters and lines of what stands below it
+_LINE, _LINES = 24, 3  # characters and lines of the text below it
 
 
 def plot_gallery(
@@ -35,14 +35,14 @@ def plot_gallery(
         in their order: photograph, names of the objects shared with the query, number of objects.
         All rows have the same matchers and numbers of results. Photographs are PIL images.
     title : str, optional
-        Stands above all; none by default.
+        The title of the figure; none by default.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Results that share an object have a green frame and name what they share.
+        Results that share an object have a green frame and name the shared objects.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def plot_neighbours(
         A row for each query: its photograph, its name, and its neighbours in their order, each with
         photograph, name and similarity; as many in each row. Photographs are PIL images.
     title : str, optional
-        Stands above all; none by default.
+        The title of the figure; none by default.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 
@@ -150,7 +150,7 @@ def _grid(figure: Figure | None, rows: int, widths: Sequence[float]) -> tuple[Fi
 def _photograph(
     ax: Any, photo: Any, text: str, frame: str | None, corner: str = "", *, faint: bool = False
 ) -> None:
-    """Draw a photograph, square by its centre as the networks see it, with text below and in it."""
+    """Draw the central square of a photograph, as networks see it, with text below and in it."""
     width, height = photo.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ._common import (
+from .common import (
     MEDIUM,
     SMALL,
     TICKS,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
-    from ..rsm import RSM
+    from ..matrices.rsm import RSM
 
 CMAP = "viridis"
 
@@ -56,11 +56,11 @@ def plot_rsm(
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     order : array-like of int, optional
-        Which images to show, in which order. For the RSM of one set of images only.
+        The images to show, in order. Only for the RSM of one set of images.
     groups : sequence of str, optional
         The group of each of the N images, for example the photograph that a crop was cut from.
-        Groups are drawn together, with lines between them, and named instead of the images. For the
-        RSM of one set of images only.
+        Groups are drawn together, with lines between them, and named instead of the images. Only
+        for the RSM of one set of images.
     vmin, vmax : float, optional
         The ends of the colour scale; the smallest and the largest value by default.
     cmap : str or Colormap
@@ -102,14 +102,14 @@ def plot_rsm(
         vmin=low,
         vmax=high,
         cmap=cmap,
-        # Few cells keep their edges; many are averaged instead of being picked by chance.
+        # Few cells keep their edges; many cells are averaged, not sampled.
         interpolation="nearest" if size <= 256 else "antialiased",
         aspect="equal" if rsm.is_symmetric else "auto",
     )
     if groups is not None:
         named = [str(groups[int(i)]) for i in rows]
         edges = [0, *(i for i in range(1, size) if named[i] != named[i - 1]), size]
-        if len(edges) <= 64:  # more lines would hide what they divide
+        if len(edges) <= 64:  # more lines would hide the cells
             for draw in (ax.axhline, ax.axvline):
                 for edge in edges[1:-1]:
                     draw(edge - 0.5, color="white", linewidth=0.7, alpha=0.9)
@@ -127,11 +127,11 @@ def plot_rsm(
             places if shown else [],
             [shortened(name) for name in names] if shown else [],
             fontsize=SMALL,
-            parse_math=False,  # a dollar in a file name is a dollar
+            parse_math=False,  # a dollar sign in a name does not begin mathematics
         )
     ax.tick_params(length=0, pad=3)
     below = [text.get_text() for text in ax.get_xticklabels()]
-    if len("".join(below)) > 36:  # they would run into each other
+    if len("".join(below)) > 36:  # names would overlap
         ax.tick_params(axis="x", rotation=90)
     ax.spines[:].set_visible(False)
     words = f"{rsm.kernel} · {matcher_words(rsm.matcher)}" if title is None else title
@@ -160,8 +160,8 @@ def plot_rsms(
     groups, order, cmap
         As for :func:`plot_rsm`.
     share : {"figure", "layer"}, optional
-        Which panels have one colour scale; it is written beside the scale. By default all of them
-        for the cosine and RBF kernels, and those of one layer for others.
+        Which panels share a colour scale; the label of the scale says so. By default all of them,
+        if the kernel is bounded, such as cosine and RBF, or those of one layer.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 
@@ -197,7 +197,7 @@ def plot_rsms(
         layer: _limits(every if share == "figure" else found) for layer, found in layers.items()
     }
     for rsm in every:
-        _arrangement(rsm, order, groups)  # refuses what does not fit before anything is drawn
+        _arrangement(rsm, order, groups)  # refuses bad arguments before drawing
     side = 2.9 if len(layers) <= 2 else 2.35 if len(layers) <= 4 else 2.0
     if figure is None:
         names = set(every[0].row_ids if groups is None else map(str, groups))
@@ -226,7 +226,7 @@ def plot_rsms(
         if share == "layer":
             add_scale(figure, axes[i, -1].images[0], axes[i, -1], f"{kernels[0]} similarity")
     if share == "figure":
-        # As long as about one panel and at the top, whatever the number of layers.
+        # At the top and about as long as one panel, for any number of layers.
         text = f"{kernels[0]} similarity" + (", one scale for all panels" if len(every) > 1 else "")
         shrink = min(1.0, 1.6 / len(layers))
         add_scale(figure, axes[0, 0].images[0], axes, text, shrink=shrink, anchor=(0.0, 1.0))
@@ -236,7 +236,7 @@ def plot_rsms(
 def _limits(
     rsms: Sequence[RSM], vmin: float | None = None, vmax: float | None = None
 ) -> tuple[float, float]:
-    """Return the ends of a colour scale for several RSMs, refusing values that have no colour."""
+    """Return the ends of a colour scale for several RSMs, or refuse values that are not finite."""
     for rsm in rsms:
         if rsm.values.size == 0:
             raise InputError(f"rsm: expected at least one value; got shape {rsm.values.shape}")
@@ -253,7 +253,7 @@ def _limits(
 def _arrangement(
     rsm: RSM, order: ArrayLike | None, groups: Sequence[str] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which rows and columns are drawn, in which order."""
+    """Return the rows and the columns to draw, in order."""
     count = len(rsm.row_ids)
     if order is None and groups is None:
         return np.arange(count), np.arange(len(rsm.column_ids))

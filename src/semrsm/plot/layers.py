@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
-from ._common import (
+from ..matching.registry import BASELINE
+from .common import (
     MEDIUM,
     SMALL,
     TICKS,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-#: The columns that may be drawn, and what they are called.
+#: The columns that may be drawn, with their names.
 SCORES = {"cka": "CKA", "debiased_cka": "debiased CKA"}
 
 #: More layers than this leave no room for numbers in the cells.
@@ -52,9 +53,9 @@ def plot_layers(
     rows : sequence of mapping
         The table.
     kernel : str, optional
-        Which kernel; the cosine by default, or the first one where it is not there.
+        The kernel; by default the cosine, or the first one if there is no cosine.
     score : {"cka", "debiased_cka"}, default "cka"
-        Which estimate.
+        The estimate.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 
@@ -64,7 +65,7 @@ def plot_layers(
         A panel for each pair of matchers, on one colour scale; the first layer is at the top left.
         For one network the panels with the same matcher on both sides come first; for two, rows of
         panels are matchers of the first and columns matchers of the second. Values are written
-        where there are at most eight layers; what is undefined is grey.
+        where there are at most eight layers; undefined values are grey.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def plot_extents(
         ``diagonal`` of the result of :func:`semrsm.studies.layers`, or its table, of which the rows
         of one layer's RSMs without and with matching are taken.
     kernel : str, optional
-        Which kernel; the cosine by default, or the first one where it is not there.
+        The kernel; by default the cosine, or the first one if there is no cosine.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -160,7 +161,7 @@ def plot_extents(
     Raises
     ------
     InputError
-        If the rows are not such a table, or none is of one layer without and with matching.
+        If the rows are not such a table, or no row compares the two RSMs of one layer.
     MissingDependencyError
         If matplotlib is not installed.
     """
@@ -169,7 +170,7 @@ def plot_extents(
         row
         for row in _of_kernel(rows, kernel)
         if (row["model_a"], row["layer_a"]) == (row["model_b"], row["layer_b"])
-        and row["matcher_a"] == "none" != row["matcher_b"]
+        and row["matcher_a"] == BASELINE != row["matcher_b"]
     ]
     if not chosen:
         raise InputError(
@@ -191,7 +192,7 @@ def plot_extents(
     ax.axhline(1.0, color="#8f8f8f", linewidth=0.8, linestyle=":", zorder=0)
     ticks = sorted({row["vectors_a"] for row in chosen})
     ax.set_xscale("log")
-    # Neighbours that are too near for two numbers share the first one's.
+    # Points too close for two numbers share the number of the first.
     near = [any(low < tick < 1.3 * low for low in ticks) for tick in ticks]
     ax.set_xticks(ticks, ["" if n else str(t) for t, n in zip(ticks, near, strict=True)])
     ax.set_xticks([], minor=True)
@@ -206,7 +207,7 @@ def plot_extents(
 
 
 def _name_layers(ax: Axes, rows: Sequence[Row], ticks: Sequence[int]) -> None:
-    """Name the layers of each size above it, the first and the last where they are several."""
+    """Name the layers of each size above it; of several, the first and the last."""
     top = ax.secondary_xaxis("top")
     labels = []
     for tick in ticks:
@@ -220,7 +221,7 @@ def _name_layers(ax: Axes, rows: Sequence[Row], ticks: Sequence[int]) -> None:
 
 
 def check_score(score: str) -> None:
-    """Refuse an estimate that there is not."""
+    """Refuse an unknown estimate."""
     if score not in SCORES:
         raise InputError(
             f"score: expected one of {', '.join(SCORES)}; got {score!r}."
@@ -276,7 +277,7 @@ def _write_values(ax: Axes, values: NDArray[np.float64], low: float, high: float
 
 
 def _colours(models: Sequence[str], matchers: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Give each matcher its own colour, or each model one where that is what differs."""
+    """Give each matcher its own colour, or with several models, each model and matcher."""
     styles = styles_of(matchers)
     if len(models) == 1:
         return {(models[0], matcher): styles[matcher][0] for matcher in matchers}

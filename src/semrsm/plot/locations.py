@@ -1,4 +1,4 @@
-"""Where similarity sits: contributions laid over photographs, and how far partners are apart."""
+"""Contributions of locations drawn over photographs, and the distances of partners."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, require
-from ._common import (
+from .common import (
     MEDIUM,
     SMALL,
     add_scale,
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
-#: From no contribution to the largest one, and what takes similarity away.
+#: Colours from no contribution to the largest one, and of negative contributions.
 HEAT, COLD = ("#ffe08a", "#fb9a3c", "#dd3b2a", "#7d0a3a"), ("#a9cdf0", "#3f8fd2", "#173f7a")
 
-#: Locations, similarity, and what chance would do.
+#: Colours of the share of locations, the share of similarity, and chance.
 LOCATIONS, SIMILARITY, RANDOM = "#8f9aa6", "#dd3b2a", "#3f8fd2"
 
 #: A scale ends here: one or two locations that give far more would leave the others pale.
 _CLIP = 0.99
 
-#: Bins of a histogram of displacements, about.
+#: The approximate number of bins of a histogram of displacements.
 _BINS = 14
 
 
@@ -46,11 +46,11 @@ class ContributionPanel:
     Attributes
     ----------
     values : ndarray, shape (H, W), optional
-        What each location gives; without them the image is shown as it is.
+        The contributions of the locations; without them the image is shown as it is.
     heading : str
-        Stands above the column, taken from the first row.
+        The heading of the column; that of the first row counts.
     caption : str
-        Stands below the panel.
+        The text below the panel.
     image : PIL.Image.Image or array-like of uint8, shape (H', W', 3), optional
         The image as the network saw it: the grid covers all of it.
     """
@@ -63,14 +63,14 @@ class ContributionPanel:
 
 @dataclass(frozen=True, eq=False)
 class DisplacementPanel:
-    """One panel of :func:`plot_displacements`: how far partners are from the same location.
+    """One panel of :func:`plot_displacements`: distances of partners from the same location.
 
     Attributes
     ----------
     distances : ndarray, shape (M,)
         Of M matched locations, in cells.
     similarity : ndarray, shape (M,)
-        What they give; negative contributions do not count.
+        Their contributions; negative ones do not count.
     random : (ndarray, ndarray), shapes (R,)
         The distances, in cells, that a random permutation has, and their probabilities.
     width : int
@@ -92,7 +92,7 @@ def plot_contribution(
     colorbar: bool = True,
     title: str | None = None,
 ) -> Axes:
-    """Draw what each location gives to a similarity, over the image if there is one.
+    """Draw the contribution of each location to a similarity, over the image if there is one.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def plot_contribution(
     Returns
     -------
     matplotlib.axes.Axes
-        What gives more is painted more strongly; what takes similarity away is blue.
+        Larger contributions are painted more strongly; negative ones are blue.
 
     Raises
     ------
     InputError
-        If the values are not finite or no grid, or the image or the limits cannot be used.
+        If the values are not finite or not a grid, or the image or the limits cannot be used.
     MissingDependencyError
         If matplotlib is not installed.
 
@@ -157,7 +157,7 @@ def plot_contributions(
         A name for each row, which may be empty, and its panels, which share one scale. All rows
         have the same number of panels.
     title : str, optional
-        Stands above all; none by default.
+        The title of the figure; none by default.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
 
@@ -209,7 +209,7 @@ def plot_contributions(
 def plot_displacements(
     panels: Mapping[tuple[str, str], DisplacementPanel], *, figure: Figure | None = None
 ) -> Figure:
-    """Draw how far from the same location partners lie, against a random permutation.
+    """Draw the distances of partners from the same location, against a random permutation.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def _draw(
     low: float,
     high: float,
 ) -> Any:
-    """Draw a grid over a picture, or one of them, and return what carries the scale, if any."""
+    """Draw a grid, a picture or both, and return the artist that carries the scale, if any."""
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(visible=picture is None, edgecolor=LOCATIONS, linewidth=0.8)
@@ -331,7 +331,7 @@ def _checked_limits(limits: tuple[float, float]) -> tuple[float, float]:
 
 
 def _beyond(grids: Sequence[NDArray[np.float64]], low: float, high: float) -> str:
-    """Return at which ends of the scale there are values beyond it."""
+    """Return the ends of the scale that values exceed."""
     below = any(grid.min() < low for grid in grids)
     above = any(grid.max() > high for grid in grids)
     return {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
@@ -364,7 +364,7 @@ def _draw_displacements(ax: Axes, panel: DisplacementPanel) -> tuple[float, floa
     """Draw one panel and return where its bars begin and end."""
     step = max(1, round(panel.width / _BINS))
     longest = max(float(panel.random[0].max()), float(panel.distances.max()))
-    # Around whole numbers of cells, at which most distances lie.
+    # Bins are centred on whole numbers of cells, at which most distances lie.
     edges = np.arange(-0.5, longest + step + 0.5, step)
     weights = np.maximum(panel.similarity, 0.0)
 

@@ -1,4 +1,4 @@
-"""The overlay of one match: which patch went where, and what it gave."""
+"""The overlay of one match: the partner and the contribution of each patch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, did_you_mean, require
-from ._common import MEDIUM, TICKS, check_pair, new_figure, shortened
+from .common import MEDIUM, TICKS, check_pair, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from ..matchers import Match
+    from ..matching.pair import Match
 
 BACKGROUNDS = ("faded", "photo", "none")
 
@@ -31,11 +31,11 @@ def plot_match(
     names: tuple[str, str] = ("A", "B"),
     title: str | None = None,
 ) -> Axes:
-    """Draw two images side by side, and where each patch of the first one went in the second.
+    """Draw two images side by side, with the partner of each patch.
 
-    A patch of A has a colour by its place, and its partner in B takes the same colour; the more
-    strongly it is painted, the larger its share of the similarity. Lines join the strongest pairs.
-    Patches that stayed free, or whose contribution is not positive, are not painted.
+    A patch of A has a colour by its place, and its partner in B has the same colour, which is
+    stronger for a larger share of the similarity. Lines join the strongest pairs. Patches without a
+    partner or a positive contribution are not painted.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ def plot_match(
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     top : int
-        How many pairs to join by lines, at most: the strongest, without neighbours of stronger
-        ones, so that lines come from all over the image.
+        The largest number of lines. They join the strongest pairs, without neighbours of stronger
+        ones, so that they spread over the image.
     background : {"faded", "photo", "none"}
-        What lies under the colours: the image in pale grey, as it is, or nothing.
+        The background of the colours: the image in pale grey, the image as it is, or nothing.
     names : (str, str)
         Titles of the two images.
     title : str, optional
@@ -146,7 +146,7 @@ def strongest_apart(
 ) -> NDArray[np.int64]:
     """Return up to `top` patches of the largest gains, none of which touches another.
 
-    Neighbours would tell the same story.
+    Neighbours would show the same match twice.
     """
     free = gained.reshape(grid) > 0
     chosen: list[int] = []
@@ -230,6 +230,6 @@ def picture_of(image: Any, name: str) -> NDArray[np.uint8]:
 
 
 def faded(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the picture in pale grey, on which any colour can be told."""
+    """Return the picture in pale grey, on which all colours are visible."""
     grey = picture @ np.array([0.299, 0.587, 0.114]) / 255.0
     return np.repeat((0.45 + 0.55 * grey)[..., None], 3, axis=2)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._statistics import sample_of
-from ..compare import correlation
+from .._internal.statistics import sample_of
 from ..errors import InputError
-from ._common import (
-    BOUNDED,
+from ..matrices.correlations import correlation
+from .common import (
     MEDIUM,
     SMALL,
     matcher_words,
@@ -46,14 +45,14 @@ def plot_agreement(
 ) -> Axes:
     """Draw the similarity of pairs of images against the divergence of their classes.
 
-    Up to 1500 pairs are points, more are hexagons, the darker the more pairs on a logarithmic
-    scale. The line joins the medians of tenths of the pairs; above the right end stand Pearson's r
-    and Spearman's ρ.
+    Up to 1500 pairs are drawn as points; more are drawn as hexagons, darker with more pairs, on a
+    logarithmic scale. The line joins the medians of tenths of the pairs; above the right end stand
+    Pearson's r and Spearman's ρ.
 
     Parameters
     ----------
     similarity, divergence : array-like, shape (P,)
-        Of the same pairs.
+        The two values of each pair.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     kernel : str, optional
@@ -129,7 +128,7 @@ def plot_agreements(
     kernel, ylabel
         As for :func:`plot_agreement`.
     share : {"figure", "layer"}, optional
-        Which panels have one horizontal axis; all of them by default, and those of one layer where
+        Which panels share a horizontal axis; by default all of them, or those of one layer if
         `kernel` is not bounded.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one by default.
@@ -156,7 +155,7 @@ def plot_agreements(
                 raise InputError(
                     f"panels: expected every matcher at every layer; {(layer, matcher)} is missing"
                 )
-    shared = resolve_share(share, kernel or BOUNDED[0])
+    shared = resolve_share(share, kernel)
     if figure is None:
         figure = new_figure(3.5 * len(matchers) + 0.6, 2.5 * len(layers) + 0.5)
     axes = panel_grid(figure, len(layers), len(matchers))

@@ -1,4 +1,4 @@
-"""The figures and the report of a results folder: RSMs side by side, what matched what."""
+"""The figures and the report of a results folder: RSMs side by side, and a match."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..features.result import concept_vectors
-from ..matchers import match
+from ..features.layers import middle_layer
+from ..features.photographs import Photos
+from ..features.record import concept_vectors
+from ..matching.pair import match
+from ..matching.registry import BASELINE
+from ..matrices.changes import most_raised
+from ..matrices.results import file_names
 from ..plot import plot_match, plot_rsms
 from .explorer import write_explorer
 
 if TYPE_CHECKING:
     from ..features import Features
-    from ..results import Results
+    from ..matrices.results import Results
 
-#: Larger grids make an overlay that nobody can read.
+#: The largest grid whose overlay can be read.
 MOST_PATCHES = 1024
 
 
@@ -29,13 +33,16 @@ def figures_of(results: Results) -> dict[str, Callable[[], Any]]:
     Parameters
     ----------
     results : Results
-        What ``semrsm rsm`` computed.
+        The results of ``semrsm rsm``.
 
     Returns
     -------
     dict of str to callable
     """
-    return {f"rsms-{kernel}": partial(_draw_rsms, results, kernel) for kernel in results.kernels}
+    names = file_names(results.kernels)
+    return {
+        f"rsms-{names[kernel]}": partial(_draw_rsms, results, kernel) for kernel in results.kernels
+    }
 
 
 def write_results_report(
@@ -51,11 +58,11 @@ def write_results_report(
     Parameters
     ----------
     results : Results
-        What ``semrsm rsm`` computed.
+        The results of ``semrsm rsm``.
     path : str or Path
         A name that ends in ``.html``, or a folder.
     features : Features, optional
-        The features: with them the page shows which patch was matched with which.
+        The features, from which the page shows the matched patches.
     images : str, Path or data set, optional
         The photographs.
     **options
@@ -81,37 +88,23 @@ def match_figure(
 
     None where no layer has a grid that can be drawn, or there is one image only.
     """
-    from ..datasets import ImageFolder
-
     grids = {k: g for k, g in results.grids.items() if k in features and np.prod(g) <= MOST_PATCHES}
-    if not grids or len(features.ids) < 2:
+    layer = middle_layer(grids)
+    if layer is None or len(features.ids) < 2:
         return None
-    layer = min(grids, key=lambda name: abs(np.log(np.prod(grids[name]) / 196)))
-    photos = ImageFolder(images)
-    changed = _most_changed(results, layer)
-    i, j = (0, 1) if changed is None else changed[1][0]
-    for name in (features.ids[i], features.ids[j]):
-        if name not in photos.ids:
-            raise InputError(f"images: expected the photographs of the results; {name!r} is absent")
-    pair = [photos[photos.ids.index(features.ids[k])] for k in (i, j)]
+    photos = Photos(images, provenance=features.provenance)
+    i, j = _most_changed(results, layer) or (0, 1)
+    names = (features.ids[i], features.ids[j])
+    photos.check(names)
     vectors = [concept_vectors(features[layer][k]) for k in (i, j)]
     found = match(*vectors)
 
     def draw() -> Any:
-        seen = [_as_seen(photo, features) for photo in pair]
-        names = (features.ids[i], features.ids[j])
-        ax = plot_match(seen[0], seen[1], found, grids[layer], grids[layer], names=names)
+        left, right = (photos[name] for name in names)
+        ax = plot_match(left, right, found, grids[layer], grids[layer], names=names)
         return ax.figure
 
     return draw, f"The match of {features.ids[i]} with {features.ids[j]} at {layer}."
-
-
-def _as_seen(photo: Any, features: Features) -> Any:
-    """Return the part of a photograph that the network saw, as far as the features tell."""
-    from ..features.preprocess import Preprocess
-
-    preprocess = Preprocess.of(features.provenance)
-    return photo if preprocess is None else preprocess.crop(photo)
 
 
 def _draw_rsms(results: Results, kernel: str) -> Any:
@@ -122,17 +115,12 @@ def _draw_rsms(results: Results, kernel: str) -> Any:
     return plot_rsms(by_layer)
 
 
-def _most_changed(
-    results: Results, layer: str | None = None, most: int = 8
-) -> tuple[str, list[tuple[int, int]]] | None:
-    """Return a layer and the pairs whose cosine the matching raises most, strongest first."""
-    layer = layer or results.layers[-1]
-    if (layer, "none") not in results.grams or (layer, "optimal") not in results.grams:
+def _most_changed(results: Results, layer: str) -> tuple[int, int] | None:
+    """Return the pair whose cosine the matching raises most, or None if it is not known."""
+    keys = [(layer, matcher) for matcher in (BASELINE, "optimal")]
+    if any(key not in results.grams for key in keys):
         return None
-    gram = results.grams[layer, "optimal"]
-    if not gram.is_symmetric or len(gram.row_ids) < 2:
+    before, after = (results.grams[key] for key in keys)
+    if not after.is_symmetric or len(after.row_ids) < 2:
         return None
-    gain = gram.rsm("cosine").values - results.grams[layer, "none"].rsm("cosine").values
-    rows, columns = np.triu_indices_from(gain, k=1)
-    order = np.argsort(-gain[rows, columns], kind="stable")[:most]
-    return layer, [(int(rows[k]), int(columns[k])) for k in order]
+    return most_raised(before.rsm("cosine").values, after.rsm("cosine").values, 1)[0]

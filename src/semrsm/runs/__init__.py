@@ -1,7 +1,10 @@
-"""Runs: Grams on disk that outgrow memory and one machine, and that nothing can make lose work."""
+"""Runs: Grams on disk, larger than memory and computed on many machines, that survive a kill."""
 
-from .run import Run, RunProgress, compute_run, fill_share, merge_runs, open_run
+from .computing import compute_run
+from .merging import merge_runs
+from .run import Run, RunProgress, open_run
 from .stored import StoredGram, StoredRSM
+from .workers import fill_share
 
 __all__ = [
     "Run",

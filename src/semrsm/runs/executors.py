@@ -22,12 +22,13 @@ from concurrent.futures import (
 from functools import lru_cache
 from typing import Any
 
-from .._device import check_device
+from ..engine.device import resolve_engine
 from ..errors import InputError, SemrsmError
-from ..matchers import Matcher
-from ..tokens import Tokens
-from .compute import Work
-from .folder import GramFolder
+from ..matching.base import Matcher
+from ..tokens import measure
+from .filling import Work
+from .gram_folder import GramFolder
+from .manifest import grids_of
 from .sources import open_source
 
 TileIndex = tuple[int, int]
@@ -179,8 +180,10 @@ def open_work(
         read.
     """
     tokens = [
-        Tokens(open_source(source), "features", measured=side.measured)
-        for source, side in zip(sources, (folder.rows, folder.columns), strict=False)
+        measure(open_source(source), "features", measured=side.measured, grid=grid)
+        for source, side, grid in zip(
+            sources, (folder.rows, folder.columns), grids_of(folder.manifest), strict=False
+        )
     ]
     rows, columns = tokens[0], tokens[-1]
     for found, side in ((rows, folder.rows), (columns, folder.columns)):
@@ -190,8 +193,8 @@ def open_work(
                 f"channels, as the run {str(folder.path)!r} was laid out for; there are "
                 f"{found.count} of {found.channels}"
             )
-    device = check_device(folder.manifest["device"])
-    return Work(folder, rows, columns, matcher, workers, check=True, device=device)
+    engine = resolve_engine(folder.manifest["device"], matcher, rows, columns)
+    return Work(folder, rows, columns, matcher, workers, check=True, engine=engine)
 
 
 class _Here:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.units import format_bytes, memory_budget
 from ..errors import InputError
-from ..gram import Gram
 from ..kernels import Kernel, resolve_kernel
-from ..plan import format_bytes, memory_budget
-from ..rsm import RSM
-from .folder import UPPER_BOUND, VALUE, GramFolder
+from ..matrices.gram import Gram, kernel_values
+from ..matrices.ranges import whole_range
+from ..matrices.rsm import RSM
+from .gram_folder import GramFolder
+from .manifest import is_matched, stored_label
+from .tiles import UPPER_BOUND, VALUE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +35,10 @@ class StoredGram:
     row_squared_norms, column_squared_norms : ndarray, shapes (N,) and (M,), float64
     row_ids, column_ids : tuple of str
     matcher : str
-        The matcher's name.
+        The matcher's label: its name, with the options that differ from their defaults.
+    is_matched : bool
+    bounds : {"optimal", "own"}
+        As for :class:`semrsm.Gram`.
     dtype : numpy.dtype
         What the inner products were computed in.
     is_symmetric : bool
@@ -54,7 +60,9 @@ class StoredGram:
         self.column_squared_norms: Array = folder.columns.squared_norms
         self.row_ids: tuple[str, ...] = folder.rows.ids
         self.column_ids: tuple[str, ...] = folder.columns.ids
-        self.matcher: str = manifest["matcher_name"]
+        self.matcher: str = stored_label(manifest)
+        self.is_matched: bool = is_matched(manifest)
+        self.bounds: str = manifest.get("bounds", "optimal")
         self.dtype = np.dtype(manifest["dtype"])
         self.is_symmetric = folder.tiling.is_symmetric
         self.block_side = folder.tiling.side
@@ -99,18 +107,19 @@ class StoredGram:
         return self._read(rows, columns, UPPER_BOUND)
 
     def _read(self, rows: slice, columns: slice, quantity: int) -> Array:
-        top, bottom = _range(rows, self.shape[0], "rows")
-        first, last = _range(columns, self.shape[1], "columns")
-        return self._folder.read(slice(top, bottom), slice(first, last), quantity)
+        return self._folder.read(
+            whole_range(rows, self.shape[0], "rows"),
+            whole_range(columns, self.shape[1], "columns"),
+            quantity,
+        )
 
     def part(self, rows: slice, columns: slice) -> Gram:
         """Read a part as a Gram in memory.
 
         Of the same rows and columns of a symmetric Gram the part is symmetric too.
         """
-        top, bottom = _range(rows, self.shape[0], "rows")
-        first, last = _range(columns, self.shape[1], "columns")
-        rows, columns = slice(top, bottom), slice(first, last)
+        rows = whole_range(rows, self.shape[0], "rows")
+        columns = whole_range(columns, self.shape[1], "columns")
         values, upper_bound = self._folder.read_both(rows, columns)
         return Gram(
             values=values,
@@ -123,6 +132,8 @@ class StoredGram:
             dtype=self.dtype,
             is_symmetric=self.is_symmetric and rows == columns,
             provenance=self.provenance,
+            is_matched=self.is_matched,
+            bounds=self.bounds,
         )
 
     def parts(self) -> Iterator[Gram]:
@@ -158,7 +169,9 @@ class StoredGram:
             )
         return self.part(slice(None), slice(None))
 
-    def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str = "median") -> StoredRSM:
+    def rsm(
+        self, kernel: str | Kernel = "cosine", *, sigma: float | str | None = None
+    ) -> StoredRSM:
         """View the Gram through a kernel; nothing is matched, and nothing loaded.
 
         Parameters
@@ -176,9 +189,7 @@ class StoredGram:
         InputError
             If the kernel or sigma is not known.
         """
-        chosen = resolve_kernel(kernel, sigma)
-        resolve = getattr(chosen, "resolved", None)
-        return StoredRSM(self, chosen if resolve is None else resolve(self))
+        return StoredRSM(self, resolve_kernel(kernel, sigma).resolved(self))
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,8 +223,8 @@ class StoredRSM:
     @property
     def sigma(self) -> float | None:
         """The bandwidth, where the kernel has one."""
-        found = getattr(self.kernel_object, "sigma", None)
-        return found if isinstance(found, float) else None
+        found = self.kernel_object.sigma
+        return None if found is None else float(found)
 
     @property
     def matcher(self) -> str:
@@ -247,46 +258,14 @@ class StoredRSM:
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Compute a part of the RSM, float64."""
-        top, bottom = _range(rows, self.shape[0], "rows")
-        first, last = _range(columns, self.shape[1], "columns")
-        if not self.is_symmetric:
-            return self._values(slice(top, bottom), slice(first, last))
-        # Kernels round (i, j) and (j, i) alike, and know the diagonal, of symmetric Grams only: the
-        # images on both sides make one, and everything else lies above the diagonal or below it.
-        start = max(top, first)
-        stop = max(start, min(bottom, last))
-        found = np.empty((bottom - top, last - first))
-        for i, j in _cut(top, bottom, start, stop):
-            for m, n in _cut(first, last, start, stop):
-                mirrored = i > m
-                place = (slice(m, n), slice(i, j)) if mirrored else (slice(i, j), slice(m, n))
-                values = self._values(*place)
-                found[i - top : j - top, m - first : n - first] = values.T if mirrored else values
-        return found
+        rows = whole_range(rows, self.shape[0], "rows")
+        columns = whole_range(columns, self.shape[1], "columns")
+        return kernel_values(self.kernel_object, self.gram.part(rows, columns))
 
-    def _values(self, rows: slice, columns: slice) -> Array:
-        values: Array = self.kernel_object.view(self.gram.part(rows, columns))[0]
-        return values
+    def part(self, rows: slice, columns: slice) -> RSM:
+        """Compute a part as an RSM in memory; see :meth:`StoredGram.part`."""
+        return self.gram.part(rows, columns).rsm(self.kernel_object)
 
     def load(self, *, memory: int | str | None = None) -> RSM:
         """Compute all of it into memory; see :meth:`StoredGram.load`."""
         return self.gram.load(memory=memory).rsm(self.kernel_object)
-
-
-def _cut(first: int, last: int, start: int, stop: int) -> list[tuple[int, int]]:
-    """Return what of a range lies before, within and behind another one, where anything does."""
-    pieces = (
-        (first, min(start, last)),
-        (max(first, start), min(last, stop)),
-        (max(first, stop), last),
-    )
-    return [(begin, end) for begin, end in pieces if begin < end]
-
-
-def _range(part: slice, count: int, name: str) -> tuple[int, int]:
-    if not isinstance(part, slice):
-        raise InputError(f"{name}: expected a slice; got {part!r}")
-    first, last, step = part.indices(count)
-    if step != 1:
-        raise InputError(f"{name}: expected a slice without a step; got {part}")
-    return first, max(first, last)

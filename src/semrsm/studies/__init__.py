@@ -1,20 +1,32 @@
-"""The experiments of the paper, each a function that returns a table, figures and its protocol."""
+"""The experiments of the paper, each a function that returns a table, figures and its protocol.
 
-from .approximation import ApproximationResult, approximation
-from .class_agreement import ClassAgreementResult, class_agreement
-from .layers import LayersResult, layers
-from .locations import LocationMap, LocationsResult, location_map, locations
+Each module declares its study by a record, :class:`Study`; :data:`STUDIES` holds them by name.
+"""
+
+from .agreement import ClassAgreementResult, class_agreement
+from .approximation_quality import ApproximationResult, approximation
+from .contributions import LocationMap, location_map
+from .layer_comparison import LayersResult, layers
+from .location_maps import LocationsResult, locations
+from .object_retrieval import RetrievalResult, retrieval
+from .registry import STUDIES, register
 from .result import StudyResult
-from .retrieval import RetrievalResult, retrieval
-from .translation import TranslationResult, translation
+from .study import Explored, Group, Inputs, Option, Study
+from .translation_sensitivity import TranslationResult, translation
 
 __all__ = [
+    "STUDIES",
     "ApproximationResult",
     "ClassAgreementResult",
+    "Explored",
+    "Group",
+    "Inputs",
     "LayersResult",
     "LocationMap",
     "LocationsResult",
+    "Option",
     "RetrievalResult",
+    "Study",
     "StudyResult",
     "TranslationResult",
     "approximation",
@@ -22,6 +34,7 @@ __all__ = [
     "layers",
     "location_map",
     "locations",
+    "register",
     "retrieval",
     "translation",
 ]

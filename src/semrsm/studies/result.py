@@ -1,4 +1,4 @@
-"""What a study returns: a tidy table, figures, and the protocol that says how they came about."""
+"""The result of a study: a tidy table, figures, and the protocol of every choice."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._outputs import new_folder, write_figures, write_json, write_table
+from .._internal.storage.folders import new_folder
+from .._internal.tables import write_figures, write_json, write_table
 from ..errors import InputError
-from ..results import file_names
+from ..matrices.results import file_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,9 +76,35 @@ class StudyResult:
                 extra(folder)
         return Path(out)
 
+    @property
+    def parts(self) -> tuple[StudyResult, ...]:
+        """The results of each network: this one, or those that were joined."""
+        return (self,)
+
     def with_facts(self: Result, **facts: Any) -> Result:
         """Return the same result with more facts in its protocol, such as the command."""
         return replace(self, protocol={**self.protocol, **facts})
+
+
+@dataclass(frozen=True)
+class JoinedResult(StudyResult):
+    """The results of one study on several networks.
+
+    Attributes
+    ----------
+    models : tuple of str
+        The names of the networks, all different.
+    results : tuple of StudyResult
+        Of each network.
+    """
+
+    models: tuple[str, ...]
+    results: tuple[StudyResult, ...] = field(repr=False)
+
+    @property
+    def parts(self) -> tuple[StudyResult, ...]:
+        """The results of each network."""
+        return self.results
 
 
 def joined(results: Sequence[StudyResult]) -> StudyResult:
@@ -97,7 +124,7 @@ def joined(results: Sequence[StudyResult]) -> StudyResult:
     Raises
     ------
     InputError
-        If there are none, or they are of different studies.
+        If there are no results, or they are of different studies.
     """
     names = {result.name for result in results}
     if len(names) != 1:
@@ -110,7 +137,7 @@ def joined(results: Sequence[StudyResult]) -> StudyResult:
     if len(set(models)) < len(models):  # the same network with other layers or sizes
         models = [f"{model}-{n}" for n, model in enumerate(models, start=1)]
     suffixes = file_names(models)
-    return StudyResult(
+    return JoinedResult(
         name=results[0].name,
         table=tuple(row for result in results for row in result.table),
         figures={
@@ -124,4 +151,6 @@ def joined(results: Sequence[StudyResult]) -> StudyResult:
                 model: dict(result.protocol) for model, result in zip(models, results, strict=True)
             },
         },
+        models=tuple(models),
+        results=tuple(results),
     )

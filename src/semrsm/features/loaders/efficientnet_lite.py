@@ -7,7 +7,7 @@ from pathlib import Path
 from ...errors import require
 from ..models import Model
 from ..preprocess import Preprocess
-from ._weights import fill, read_state, sha256
+from .weights import fill, read_state, sha256
 
 #: Input size, and the last block of each resolution, by the number of the network.
 _SIZES: dict[str, tuple[int, tuple[int, ...]]] = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ...errors import InputError
 from ..models import Model
-from ._weights import read_config
 from .timm import load_folder as load_timm
 from .transformers import load_folder as load_transformers
+from .weights import read_config
 
 
 def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:

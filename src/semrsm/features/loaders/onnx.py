@@ -14,8 +14,8 @@ import numpy as np
 from ...errors import InputError, require
 from ..models import Model
 from ..preprocess import Preprocess
-from ._weights import sha256, spread
 from .transformers import preprocess_from
+from .weights import sha256, spread
 
 #: Protocol buffers, in which edited graphs are handed over, end here.
 _LARGEST = 2**31 - 1

@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import InputError, did_you_mean
 from ..models import Model
 from ..preprocess import INTERPOLATIONS, Preprocess
-from ._weights import fill, out_of_reach, read_state, require_built, sha256, split_file, spread
+from .weights import fill, out_of_reach, read_state, require_built, sha256, split_file, spread
 
 #: How images are fitted, in timm's words and ours.
 _FITS: Mapping[str, str] = {"center": "crop", "squash": "stretch", "border": "pad"}

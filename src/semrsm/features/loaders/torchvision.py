@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import InputError, did_you_mean, require
 from ..models import Model
 from ..preprocess import Preprocess
-from ._weights import fill, out_of_reach, read_state, require_built, sha256, split_file, spread
+from .weights import fill, out_of_reach, read_state, require_built, sha256, split_file, spread
 
 
 def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:

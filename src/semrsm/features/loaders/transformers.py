@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import InputError, MissingDependencyError, require
 from ..models import Model
 from ..preprocess import INTERPOLATIONS, Preprocess
-from ._weights import out_of_reach, read_config, spread
+from .weights import out_of_reach, read_config, spread
 
 #: The vision part of networks that also have others, by the kind of the whole network: what loads
 #: it, and where it is inside that. (A CLIPSeg checkpoint keeps a whole CLIP inside.)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._statistics import auc
-from ...compare import CentredKernel
+from ..._internal.statistics import auc
+from ...matrices.cka import CentredKernel
 from ...plot import overlay
-from ...plot._common import BOUNDED, matcher_words
+from ...plot.common import is_bounded, matcher_words
 from ..page import Table
 from .orders import clustered_order, sorted_order
 from .pack import as_base64, pack_excess, pack_matrix
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .views import View, Views
 
-#: Bytes of all RSMs of a page in float32; beyond, 16 bits are kept of each value.
+#: The largest number of bytes of all RSMs in float32; beyond it, each value keeps 16 bits.
 EXACT_BYTES = 6_000_000
 
 _BINS = 60
@@ -31,13 +31,13 @@ Labels = Sequence[str] | None
 
 
 def numbers_of(views: Views, row_labels: Labels, column_labels: Labels) -> dict[str, Any]:
-    """Return what the script needs of the RSMs: values, bounds, orders, distributions, CKA.
+    """Return the data of the RSMs for the script: values, bounds, orders, distributions, CKA.
 
     Parameters
     ----------
     views : Views
     row_labels, column_labels : sequence of str, optional
-        What each image shows, or which ones belong together.
+        The label of each image: its class or its group.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def numbers_of(views: Views, row_labels: Labels, column_labels: Labels) -> dict[
         "columns": None if symmetric else _side(views.column_ids, column_labels),
         "layers": [{"name": name, "grid": views.grids.get(name)} for name in views.layers],
         "matchers": [{"name": name, "words": matcher_words(name)} for name in views.matchers],
-        "kernels": [{"name": name, "bounded": name in BOUNDED} for name in views.kernels],
+        "kernels": [{"name": name, "bounded": is_bounded(name)} for name in views.kernels],
         "views": packed,
         "distributions": _distributions(views, same),
         "cka": _cka(views) if symmetric and rows > 2 else None,
@@ -91,7 +91,7 @@ def place_colours(grids: Sequence[tuple[int, int]]) -> dict[str, str]:
 
 
 def numbers_table(views: Views, row_labels: Labels, column_labels: Labels) -> Table:
-    """Return one row for each RSM: what its values are like, for the eye without a script."""
+    """Return a table with one row for each RSM, for readers without a script."""
     same = _same(row_labels, column_labels, views.is_symmetric)
     heads = ["Layer", "Grid", "RSM", "Kernel", "Lowest", "Median", "Highest", "Largest gap"]
     rows = []
@@ -111,8 +111,8 @@ def numbers_table(views: Views, row_labels: Labels, column_labels: Labels) -> Ta
         found = _auc(view, same, views.is_symmetric)
         rows.append(row if same is None else [*row, "" if found is None else f"{found:.3f}"])
     caption = (
-        "Similarities of distinct images. The gap is how much, relatively, the best matching could "
-        "still exceed the one that was used: the certificate."
+        "Similarities of distinct images. The gap is the certificate: the relative amount by which "
+        "the best matching could still exceed the one that was used."
     )
     if same is not None:
         heads.append("AUC")
@@ -210,7 +210,7 @@ def _cka(views: Views) -> list[dict[str, Any]]:
                 "kernel": views.kernels.index(kernel),
                 "layers": [views.layers.index(key[0]) for key in keys],
                 "matchers": [views.matchers.index(key[1]) for key in keys],
-                # Of a constant RSM there is no alignment, and JSON has no NaN.
+                # The CKA of a constant RSM is undefined, and JSON has no NaN.
                 "values": [[None if math.isnan(v) else v for v in row] for row in values],
             }
         )

@@ -1,4 +1,4 @@
-// What the page knows, and small helpers. Arrays are base64 of little-endian numbers (pack.py).
+// The data of the page, and small helpers. Arrays are base64 of little-endian numbers (pack.py).
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
@@ -18,7 +18,7 @@ function numbersOf(text, Kind) {
   return new Kind(bytesOf(text).buffer);
 }
 
-// Of an upper triangle, row after row, the place of (i, j), i <= j.
+// The place of (i, j), i <= j, in an upper triangle, row after row.
 function trianglePlace(i, j) {
   return i * rowCount - (i * (i - 1)) / 2 + (j - i);
 }
@@ -176,7 +176,7 @@ function colourText(part) {
   return `rgb(${bytes[k]} ${bytes[k + 1]} ${bytes[k + 2]})`;
 }
 
-// What is shown now. The parts of the page read it; only main.js writes it.
+// The current view. The parts of the page read it; only main.js writes it.
 const state = {
   layer: data.start.layer,
   kernel: 0,

@@ -388,7 +388,7 @@ function paintMaps() {
   for (const map of maps) map.paint();
 }
 
-// What is pointed at, or else the pinned pair.
+// The pair under the pointer, or else the pinned pair.
 function showReadout() {
   const pointed = state.cursor !== null;
   const [i, j] = pointed

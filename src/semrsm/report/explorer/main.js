@@ -1,4 +1,4 @@
-// What the reader does, and which parts of the page it changes.
+// The actions of the reader, and the parts of the page that they change.
 
 function makeControls() {
   data.layers.forEach((layer, k) => {
@@ -60,7 +60,7 @@ function pointAt(cell, speak = false) {
   if (speak && cell !== null) announce(cell);
 }
 
-// For those who do not see the map: the pair and what both RSMs say of it.
+// For screen readers: the pair and its value in both RSMs.
 function announce([r, c], kept = false) {
   const [i, j] = [rowOrder[r], columnOrder[c]];
   const values = shownViews()

@@ -1,4 +1,4 @@
-"""Which pairs of images a page can show patch by patch, and how their patches were matched."""
+"""The pairs of images that a page can show patch by patch, and their matches."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...features.result import concept_vectors
-from ...gram import Gram
-from ...matchers import match
+from ...features.record import concept_vectors
+from ...matching.pair import match
+from ...matching.registry import BASELINE
+from ...matrices.changes import most_raised
 from ...plot.overlay import strongest_apart
 from .pack import as_base64, pack_signed
 
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
     from ...kernels import Kernel
     from .views import Views
 
-#: Patches of an image, at most: finer grids cannot be told apart on a photograph.
+#: The largest number of patches of an image: finer grids cannot be seen on a photograph.
 MOST_PATCHES = 4096
 
-#: Of all matches of a page together, in equal shares for the layers; eight bytes each.
+#: Patches of all matches of a page, in equal shares for the layers; eight bytes each.
 MOST_VECTORS = 400_000
 
-#: Entries of the affinity matrices of all matches, likewise: about ten seconds on one core.
+#: Entries of the affinity matrices of all matches, shared likewise: about ten seconds on one core.
 MOST_AFFINITIES = 1_200_000_000
 
-#: Pairs that matching changes most, of each layer.
+#: The number of pairs that matching changes most, for each layer.
 CHANGED = 12
 
-#: Lines that join the strongest pairs of patches.
+#: The number of lines that join the strongest pairs of patches.
 LINES = 12
 
 _FREE = 65535
@@ -55,8 +56,8 @@ def wanted_matches(
 ) -> Iterator[Wanted]:
     """Name the matches that a reader will ask for, the most wanted first.
 
-    Those of the chosen pairs; of the pairs that matching changes most; and of every image with its
-    nearest neighbours under every RSM, the first of all images before the second of any.
+    First the chosen pairs, then the pairs that matching changes most, then every image with its
+    nearest neighbours under every RSM: the first neighbours of all images before the second ones.
 
     Parameters
     ----------
@@ -65,9 +66,9 @@ def wanted_matches(
     layers : sequence of str
         The layers whose patches are known.
     chosen : sequence of (int, int)
-        Pairs of the reader's own.
+        The pairs that the user chose.
     nearest : int
-        How many neighbours of each image.
+        The number of neighbours of each image.
 
     Yields
     ------
@@ -103,20 +104,17 @@ def wanted_matches(
 
 
 def most_changed(views: Views, layer: str, kernel: str, most: int) -> list[Pair]:
-    """Return the pairs that matching raises most, strongest first; none where nothing compares."""
-    keys = [(layer, matcher, kernel) for matcher in ("none", _semantic(views.matchers))]
+    """Return the pairs that matching raises most, strongest first; empty without both RSMs."""
+    keys = [(layer, matcher, kernel) for matcher in (BASELINE, _semantic(views.matchers))]
     if not views.is_symmetric or any(key not in views.views for key in keys):
         return []
     before, after = (views.views[key].values for key in keys)
-    rows, columns = np.triu_indices_from(before, k=1)
-    gain = (after - before)[rows, columns]
-    order = np.argsort(-gain, kind="stable")[:most]
-    return [(int(rows[k]), int(columns[k])) for k in order]
+    return most_raised(before, after, most)
 
 
 def _semantic(matchers: Sequence[str]) -> str:
     """Return the matcher of the semantic RSM: the exact one, if it is there."""
-    others = [matcher for matcher in matchers if matcher != "none"]
+    others = [matcher for matcher in matchers if matcher != BASELINE]
     return "optimal" if "optimal" in others or not others else others[0]
 
 
@@ -138,17 +136,17 @@ def compute_matches(
     wanted : iterator of Wanted
         The most wanted first.
     progress : callable, optional
-        Called as ``progress(done, total)`` in parts of what a page may hold.
+        Called as ``progress(done, total)`` in parts of the limit of a page.
 
     Returns
     -------
     list of dict
-        For the page: layer, images, the patch that each patch went to, what it gave, what it gives
+        For the page: layer, images, the partner of each patch, its contribution, its contribution
         at its own place, the strongest pairs, and the values with and without matching.
     """
     places = {name: place for place, name in enumerate(features.ids)}
     found: list[dict[str, Any]] = []
-    shares: dict[str, tuple[float, float]] = {}  # what each layer has used, of vectors and of time
+    shares: dict[str, tuple[float, float]] = {}  # used by each layer: of vectors, of time
     layers = max(1, len(views.layers))
     for one in wanted:
         left, right = (
@@ -181,7 +179,7 @@ def _matched(
 ) -> dict[str, Any]:
     best, greedy = (match(left, right, matcher=matcher) for matcher in ("optimal", "greedy"))
     stayed = np.einsum("sc,sc->s", left, right, dtype=np.float64)
-    found = {"none": float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
+    found = {BASELINE: float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
     norms = [float(np.einsum("sc,sc->", x, x, dtype=np.float64)) for x in (left, right)]
     size = float(np.sqrt(norms[0]) * np.sqrt(norms[1])) or 1.0
     given = best.contributions / size
@@ -211,7 +209,7 @@ def _values(
     upper_bound: float,
     norms: Sequence[float],
 ) -> dict[str, float]:
-    """Return what the matchings of one pair are worth under one kernel, and at most could be."""
+    """Return the values of one pair under one kernel, by matcher, and their upper bound."""
     values = {}
     semantic = views.views.get((layer, _semantic(views.matchers), kernel))
     for matcher, value in found.items():
@@ -225,15 +223,5 @@ def _values(
 
 
 def _through(kernel: Kernel, value: float, norms: Sequence[float]) -> float:
-    one = Gram(
-        values=np.array([[value]]),
-        upper_bound=np.array([[value]]),
-        row_squared_norms=np.array([norms[0]]),
-        column_squared_norms=np.array([norms[1]]),
-        row_ids=("a",),
-        column_ids=("b",),
-        matcher="optimal",
-        dtype=np.dtype(np.float32),
-        is_symmetric=False,
-    )
-    return float(kernel.view(one)[0][0, 0])
+    inner, row, column = (np.array([number]) for number in (value, *norms))
+    return float(kernel.values(inner, row, column, np.dtype(np.float32))[0])

@@ -1,4 +1,4 @@
-"""Arrays as text inside the page: base64 of little-endian numbers, with what the rounding costs."""
+"""Arrays as text inside the page: base64 of little-endian numbers, with the rounding error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: The largest 16-bit number: values are rounded to this many steps of their range.
 _STEPS = 65535
 
-#: Of the largest value: smaller differences are not seen in any digit that a page shows.
+#: Relative to the largest value: smaller differences change no digit that a page shows.
 _UNSEEN = 2e-6
 
 
@@ -27,9 +27,9 @@ def pack_matrix(
     values : ndarray, shape (N, M)
         Finite values.
     symmetric : bool
-        Whether the upper triangle with the diagonal is all there is to say.
+        Whether to pack the upper triangle with the diagonal alone.
     exact : bool
-        float32 in place of 16-bit steps between the lowest and the highest value.
+        Whether to keep float32, in place of 16-bit steps between the lowest and the highest value.
 
     Returns
     -------
@@ -63,8 +63,8 @@ def pack_excess(
     Returns
     -------
     dict
-        ``data``, 16-bit numbers of steps of the size ``step``; None where each is one step, since
-        all bounds are as near as no reader can tell.
+        ``data``, 16-bit multiples of ``step``; None where each is one step, too small to be
+        visible.
     """
     excess = np.maximum(_flat(bounds, symmetric) - _flat(values, symmetric), 0.0)
     if excess.max() <= _UNSEEN * np.abs(values).max():

@@ -1,4 +1,4 @@
-// The pinned pair: both photographs, which patch went where, what it gave, how far it went.
+// The pinned pair: both photographs, the matched patches, their contributions and distances.
 
 const pairView = { match: null, patch: null, sides: [], links: null };
 
@@ -269,7 +269,7 @@ function showPairValues(i, j, one) {
   $("pair-values").replaceChildren(...parts);
 }
 
-// How far patches went, in patches, weighted by what they gave: bars by distance, and where to.
+// The distances of matches, in patches, weighted by contribution: bars, and the direction.
 function showDisplacement() {
   const { match } = pairView;
   $("displacement").replaceChildren();
@@ -344,7 +344,7 @@ function distanceBars(shares) {
   return chart;
 }
 
-// Why there is no match to be seen, and how to get it.
+// The reason why no match is shown, and the option that adds it.
 function noteOf(i, j, one) {
   if (one !== null) return [];
   if (i === j && data.symmetric) return ["An image with itself: every patch stays where it is."];

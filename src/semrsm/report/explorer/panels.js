@@ -1,4 +1,4 @@
-// Neighbours, pairs, distributions and alignment: what there is besides the heat maps.
+// The page below the heat maps: neighbours, pairs, distributions and alignment.
 
 const NEIGHBOURS = 6;
 const PAIRS = 12;

@@ -1,4 +1,4 @@
-"""A small picture of an RSM without any library: what a notebook shows, and the colours."""
+"""A small picture of an RSM for notebooks, drawn without any library, and the colours."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...matching.registry import BASELINE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...rsm import RSM
+    from ...matrices.rsm import RSM
 
 #: Dark to light: eleven colours of the map "viridis", between which is interpolated.
 COLOURS = (
@@ -41,8 +43,8 @@ def heat_png(values: NDArray[np.float64], side: int = _SIDE) -> bytes:
     values : ndarray, shape (N, M)
         Finite values.
     side : int
-        Pixels of the longer side, about: cells are whole pixels, and those of large matrices are
-        means of their neighbours.
+        The approximate number of pixels of the longer side: cells are whole pixels, and those of
+        large matrices are means of their neighbours.
 
     Returns
     -------
@@ -82,11 +84,11 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def rsm_html(rsm: RSM) -> str:
-    """Return what a notebook shows of an RSM: a picture and the facts, without any script."""
+    """Return the HTML of an RSM for notebooks: a picture and the facts, without any script."""
     rows, columns = rsm.values.shape
     facts: list[tuple[str, Any]] = [
         ("images", f"{rows} × {columns}"),
-        ("RSM", "spatio-semantic" if rsm.matcher == "none" else f"semantic ({rsm.matcher})"),
+        ("RSM", "spatio-semantic" if rsm.matcher == BASELINE else f"semantic ({rsm.matcher})"),
         ("kernel", rsm.kernel),
     ]
     if rsm.sigma is not None:

@@ -1,4 +1,4 @@
-"""What a study wrote, as a section of the page: its figures and its table."""
+"""The figures and the table in the folder of a study, as a section of the page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...studies.registry import STUDIES
 from ...studies.result import StudyResult
 from ..page import Figure, Section, Table
-from ..studies import TEXTS, shown_rows
 
 #: Rows of a table that a page shows; the rest is in the file.
 _MOST_ROWS = 200
@@ -31,7 +31,7 @@ def study_section(folder: str | Path) -> Section:
     Raises
     ------
     InputError
-        If the folder is none that a study wrote.
+        If the folder was not written by a study.
     """
     root = Path(folder)
     try:
@@ -40,24 +40,24 @@ def study_section(folder: str | Path) -> Section:
             rows = [
                 {key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)
             ]
-        text = TEXTS[protocol["study"]]
-        result = StudyResult(protocol["study"], tuple(rows), {}, protocol)
-        chosen, columns = shown_rows(result)
+        study = STUDIES[protocol["study"]]
+        result = StudyResult(study.name, tuple(rows), {}, protocol)
+        shown = study.shown_rows(result)
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(
             f"study: expected a folder written by 'semrsm study'; {str(folder)!r} is not one"
         ) from error
     figures = []
     for path in sorted(root.glob("*.png")):
-        name, _, model = path.stem.partition("-")
-        heading, caption = text.figures.get(name, (path.stem, ""))
-        shown = f"{heading}: {model}" if model else heading
-        figures.append(Figure(path.read_bytes(), f"{shown}. {caption}", f"{shown}. {caption}"))
-    kept = chosen[:_MOST_ROWS]
-    cells = [["" if row[column] is None else row[column] for column in columns] for row in kept]
+        text = ". ".join(study.told(path.stem))
+        figures.append(Figure(path.read_bytes(), text, text))
+    kept = shown.rows[:_MOST_ROWS]
+    cells = [
+        ["" if row[column] is None else row[column] for column in shown.columns] for row in kept
+    ]
     caption = f"{len(kept)} of the {len(rows)} rows of {root.name}/table.csv."
-    table = Table([text.columns[column] for column in columns], cells, caption)
-    return Section(text.title, text.question, figures=figures, tables=[table])
+    table = Table([study.columns[column] for column in shown.columns], cells, caption)
+    return Section(study.title, study.question, figures=figures, tables=[table])
 
 
 def _value(text: str | None) -> Any:

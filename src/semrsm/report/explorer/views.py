@@ -1,29 +1,26 @@
-"""What a page shows as heat maps: similarities of images by layer, matcher and kernel."""
+"""The heat maps of a page: similarities of images by layer, matcher and kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import InputError
-from ...gram import Gram
-from ...kernels import RBF, Cosine, Kernel, Laplacian, Linear, RationalQuadratic, resolve_kernel
-from ...results import Results
-from ...rsm import RSM
+from ...kernels import Kernel, resolve_kernels
+from ...matrices.gram import Gram, kernel_values
+from ...matrices.results import Results
+from ...matrices.rsm import RSM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...runs import Run, StoredGram
 
-#: More images make no heat map that a page can hold, or anybody read.
+#: The largest number of images in a heat map that fits into a page and can be read.
 MOST_IMAGES = 2000
-
-#: Kernels that increase with V, so that a bound of V is a bound of them.
-_INCREASING = (Linear, Cosine, RBF, Laplacian, RationalQuadratic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +55,7 @@ class Views:
     row_ids, column_ids : tuple of str
     is_symmetric : bool
     whole : (int, int)
-        How many images there are; those of the page are the first ones.
+        The number of images of the source; the page shows the first ones.
     grids : mapping of str to (int, int)
     facts : mapping
     """
@@ -91,21 +88,22 @@ def views_of(
     source: Results | Run | Mapping[tuple[str, str], Gram | StoredGram] | Sequence[RSM],
     *,
     kernels: Sequence[str | Kernel] | None = None,
-    sigma: float | str = "median",
+    sigma: float | str | None = None,
     most: int = MOST_IMAGES,
 ) -> Views:
-    """Return the RSMs of anything that holds some.
+    """Return the RSMs of results, of a run, of Grams, or of RSMs.
 
     Parameters
     ----------
     source : Results, Run, mapping of (str, str) to Gram, or sequence of RSM
-        What ``semrsm rsm`` computed; Grams by layer and matcher; or RSMs of the same images.
+        The results or the run of ``semrsm rsm``; Grams by layer and matcher; or RSMs of the same
+        images.
     kernels : sequence of str or Kernel, optional
-        Through which Grams are seen; those of the results, or the cosine. RSMs have their own.
+        The kernels of the views of Grams; those of the results, or the cosine. RSMs have their own.
     sigma : float or str
         As for :meth:`semrsm.Gram.rsm`; results have their own.
     most : int
-        How many images to take at most on a side: the first ones.
+        The largest number of images on a side; the first ones are taken.
 
     Returns
     -------
@@ -114,7 +112,7 @@ def views_of(
     Raises
     ------
     InputError
-        If there is nothing to show, or not all of it is of the same images.
+        If there is nothing to show, or the RSMs are not of the same images.
     """
     if isinstance(source, Results):
         chosen = source.kernels if kernels is None else kernels
@@ -131,29 +129,30 @@ def views_of(
 def _of_grams(
     grams: Mapping[tuple[str, str], Gram | StoredGram],
     kernels: Sequence[str | Kernel],
-    sigma: float | str,
+    sigma: float | str | None,
     grids: Mapping[str, tuple[int, int]],
     facts: Mapping[str, Any],
     most: int,
 ) -> Views:
     if not grams:
         raise InputError("source: expected at least one Gram; got none")
-    resolved = [resolve_kernel(kernel, sigma) for kernel in kernels]
+    by_label = resolve_kernels(kernels, sigma, required=False)
     views: dict[tuple[str, str, str], View] = {}
     _check_same_images(list(grams.values()))
     first = next(iter(grams.values()))
     rows, columns = slice(0, most), slice(0, most)
     for (layer, matcher), gram in grams.items():
-        part = _part(gram, rows, columns)
-        for kernel in resolved:
+        part = gram.part(rows, columns)
+        for label, kernel in by_label.items():
             # The bandwidth is that of all images, also where the page shows some of them.
-            fixed = _with_bandwidth(kernel, gram)
-            values, found = fixed.view(part)
+            fixed = kernel.resolved(gram)
+            values = kernel_values(fixed, part)
             bound = None
-            if isinstance(fixed, _INCREASING):
-                bound, _ = fixed.view(replace(part, values=part.upper_bound))
-                bound = np.maximum(bound, values)  # one multiplication is rounded, another is not
-            views[layer, matcher, fixed.name] = View(
+            if fixed.increases:
+                bound = kernel_values(fixed, replace(part, values=part.upper_bound))
+                bound = np.maximum(bound, values)  # may differ by rounding
+            found = None if fixed.sigma is None else float(fixed.sigma)
+            views[layer, matcher, label] = View(
                 values, bound, fixed, found, float(gram.largest_gap)
             )
     told = {"matching": dict(first.provenance)}
@@ -168,33 +167,6 @@ def _of_grams(
     )
 
 
-def _part(gram: Gram | StoredGram, rows: slice, columns: slice) -> Gram:
-    if not isinstance(gram, Gram):
-        return gram.part(rows, columns)
-    if len(gram.row_ids) <= rows.stop and len(gram.column_ids) <= columns.stop:
-        return gram
-    return replace(
-        gram,
-        values=gram.values[rows, columns],
-        upper_bound=gram.upper_bound[rows, columns],
-        row_squared_norms=gram.row_squared_norms[rows],
-        column_squared_norms=gram.column_squared_norms[columns],
-        row_ids=gram.row_ids[rows],
-        column_ids=gram.column_ids[columns],
-    )
-
-
-def _with_bandwidth(kernel: Kernel, gram: Gram | StoredGram) -> Kernel:
-    """Return the kernel with the bandwidth that its rule finds for all pairs."""
-    if not is_dataclass(kernel) or not isinstance(getattr(kernel, "sigma", None), str):
-        return kernel
-    if isinstance(gram, Gram):
-        _, found = kernel.view(gram)
-        fixed: Kernel = replace(kernel, sigma=found)
-        return fixed
-    return gram.rsm(kernel).kernel_object
-
-
 def _of_rsms(rsms: list[RSM], most: int) -> Views:
     if not rsms or not all(isinstance(rsm, RSM) for rsm in rsms):
         got = "none" if not rsms else ", ".join(type(rsm).__name__ for rsm in rsms)
@@ -205,7 +177,7 @@ def _of_rsms(rsms: list[RSM], most: int) -> Views:
     for rsm in rsms:
         if not np.isfinite(rsm.values).all():
             raise InputError(f"source: expected finite values; {rsm} has NaN or infinity")
-        # RSMs say nothing of their layer: those of one matcher and kernel are counted.
+        # RSMs do not name their layer: those of one matcher and kernel are numbered.
         key = (rsm.matcher, rsm.kernel)
         names[key] = names.get(key, 0) + 1
         layer = "RSM" if names[key] == 1 else f"RSM {names[key]}"

@@ -1,0 +1,1 @@
+"""What several rooms use: arrays, threads, files, units, statistics and checks."""

@@ -1,0 +1,73 @@
+"""Files that appear when they are complete, and bytes that are on the disk."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+
+    A failure or an interrupt inside the block leaves `path` as it was and no file behind.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to be written; its folder must exist.
+    durable : bool, default False
+        Whether the content is on the disk before the name is: a power failure then leaves the old
+        file or the new one, and never an empty one.
+
+    Yields
+    ------
+    Path
+        Where to write: a hidden file with the same suffix as `path`.
+
+    Raises
+    ------
+    InputError
+        If the folder of `path` does not exist, or `path` is itself one.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(
+            f"path: expected a file in an existing folder; {str(target.parent)!r} is not one"
+        )
+    if target.is_dir():
+        raise InputError(f"path: expected a file; {str(path)!r} is a folder")
+    aside = target.parent / f".{target.stem}-{secrets.token_hex(8)}{target.suffix}"
+    # Not by tempfile, whose files are private: what is published follows the user's umask, which
+    # cannot be asked for without changing it for all threads.
+    os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield aside
+        if durable:
+            to_disk(aside)
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def free_bytes(path: Path) -> int:
+    """Return how many bytes are free on the disk under a folder that may not exist yet."""
+    existing = path.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    found = os.statvfs(existing)
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,129 @@
+"""Folders that appear when they are complete, in one step, whatever had their name before."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...errors import InputError
+from .files import to_disk
+
+
+def check_new_folder(path: str | Path, *, overwrite: bool) -> None:
+    """Refuse a folder that :func:`new_folder` could not make.
+
+    Raises
+    ------
+    InputError
+        If `path` has files in it and may not be replaced, is a file, or its parent does not exist.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(
+            f"out: expected a folder inside an existing one; {str(target.parent)!r} is not one"
+        )
+    if target.is_file():
+        raise InputError(f"out: expected a folder; {str(path)!r} is a file")
+    if not overwrite and target.is_dir() and any(target.iterdir()):
+        raise InputError(
+            f"out: expected a new or empty folder; {str(path)!r} has files in it (allow "
+            "overwriting to replace it)"
+        )
+
+
+@contextmanager
+def new_folder(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
+    """Make a folder of results aside and rename it to `path` when the block succeeds.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder to be made; its parent must exist.
+    overwrite : bool
+        Whether a folder of this name may be replaced.
+
+    Yields
+    ------
+    Path
+        The unfinished folder.
+
+    Raises
+    ------
+    InputError
+        As :func:`check_new_folder`.
+    """
+    check_new_folder(path, overwrite=overwrite)
+    with folder_aside(Path(path)) as aside:
+        yield aside
+        put_in_place(aside, Path(path))
+
+
+@contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, and delete it at the end if nothing has renamed it."""
+    aside = path.parent / f".{path.name}-{secrets.token_hex(8)}"
+    aside.mkdir()
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_in_place(aside: Path, target: Path) -> None:
+    """Give a complete folder its name; a folder that has the name is deleted.
+
+    The old folder is moved away first and deleted afterwards, so that the name never stands for a
+    folder that is deleted in part. A failure or an interrupt before the new folder has the name
+    gives it back to the old one.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be renamed.
+    """
+    if not target.is_dir():
+        aside.rename(target)
+        return
+    trash = target.parent / f".replaced-{secrets.token_hex(8)}"
+    trash.mkdir()
+    old = trash / "old"
+    try:
+        target.rename(old)
+        aside.rename(target)
+    except BaseException:
+        if os.path.lexists(old) and not os.path.lexists(target):
+            old.rename(target)
+        shutil.rmtree(trash, ignore_errors=True)
+        raise
+    shutil.rmtree(trash)
+
+
+def put_unless_there(aside: Path, target: Path) -> None:
+    """Give a complete folder its name, on the disk too; where another has appeared, that stays.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be renamed for another reason.
+    """
+    for part in aside.rglob("*"):
+        to_disk(part)
+    try:
+        aside.rename(target)  # also to that of an empty folder
+    except OSError:
+        if not (target.is_dir() and any(target.iterdir())):
+            raise
+    to_disk(target.parent)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete the folders that an interrupted :func:`folder_aside` has left beside `path`."""
+    ours = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{16,32}")  # not of a longer name
+    for left in path.parent.glob(".*"):
+        if ours.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)

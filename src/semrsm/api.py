@@ -1,0 +1,293 @@
+"""The functions that begin with images: what is measured, planned and run, in one call."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from ._internal.checks import Progress, check_progress
+from ._internal.units import memory_budget
+from ._internal.workers import worker_count
+from ._version import __version__
+from .engine.device import find_device, resolve_engine
+from .engine.plan import make_plan
+from .errors import InputError
+from .kernels import Kernel, resolve_kernel
+from .matching.assignment import NotFiniteError
+from .matching.base import Matcher
+from .matching.registry import check_comparable, overflow_error, resolve_matcher
+from .matrices.gram import Gram
+from .matrices.rsm import RSM
+from .tokens import image_ids, measure
+
+if TYPE_CHECKING:
+    from .runs import StoredGram
+
+
+@overload
+def gram(
+    x: Any,
+    y: Any = None,
+    *,
+    matcher: str | Matcher = "optimal",
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+    executor: Any = None,
+    device: str | None = None,
+    out: None = None,
+) -> Gram: ...
+
+
+@overload
+def gram(
+    x: Any,
+    y: Any = None,
+    *,
+    matcher: str | Matcher = "optimal",
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+    executor: Any = None,
+    device: str | None = None,
+    out: str | Path,
+) -> StoredGram: ...
+
+
+def gram(
+    x: Any,
+    y: Any = None,
+    *,
+    matcher: str | Matcher = "optimal",
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+    executor: Any = None,
+    device: str | None = None,
+    out: str | Path | None = None,
+) -> Gram | StoredGram:
+    """Match every pair of images and return their matched inner products, each with its bound.
+
+    Parameters
+    ----------
+    x : array-like, torch.Tensor or list of arrays
+        N images: feature maps (N, C, H, W), tokens (N, T, D), or a list of (S_i, C) arrays of
+        unequal S. float16, bfloat16 and float32 are computed in float32, float64 in float64.
+        Memory maps, Zarr and HDF5 arrays are read in pieces and stay on disk. Images that
+        :func:`semrsm.measure` has measured are not measured again.
+    y : like x, optional
+        M other images with the same number of channels; by default `x` against itself, of which
+        only the pairs i < j are matched.
+    matcher : str or Matcher, default "optimal"
+        ``"none"`` (spatio-semantic), ``"optimal"`` (semantic), ``"greedy"``, ``"topk-greedy"``,
+        ``"batch-optimal"``, or an object of :mod:`semrsm.matchers` with options.
+    ids, column_ids : sequence, optional
+        Names of the images of `x` and of `y`; their indices by default.
+    workers : int, optional
+        Threads; one for each available core by default. BLAS is held to one thread meanwhile.
+    memory : int or str, optional
+        The budget in bytes, or as ``"8GB"``, for what the call allocates; half of the machine's
+        memory by default.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in pairs, about ten times a second, from the calling
+        thread.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where the work is done, in place of threads of this process. Other processes open the
+        features for themselves: `x` and `y` must lie on disk. Without `out`, tiles go through a
+        temporary folder, which takes 16 bytes a pair. Needs the extra ``scale``, and ``dask`` for
+        a client.
+    device : str, optional
+        ``"cuda"`` or ``"cuda:1"`` for a GPU, which matches by ``"none"`` and ``"optimal"`` in
+        float32, to a relative gap of 1e-5 (or the matcher's tolerance, where that is wider). The
+        CPU solves the pairs that it cannot certify, and matches everything that it cannot match at
+        all (other matchers, float64), with a warning. ``"cpu"`` is the default. Needs the extra
+        ``cuda``.
+    out : str or Path, optional
+        A folder for the results, which then lie on disk, tile by tile: however large they are, and
+        whenever the work is interrupted, the same call goes on with it. Needs the extra ``scale``.
+
+    Returns
+    -------
+    Gram, or StoredGram where `out` is given
+
+    Raises
+    ------
+    InputError
+        If an argument is not what it must be; nothing has been matched then. With `out`, also if
+        the folder holds something else, or a run of other features, another matcher or version.
+
+    Notes
+    -----
+    Of one image with itself the optimal matching is the identity, by Cauchy–Schwarz, so that
+    V(X, X) = ‖X‖² exactly. Upper bounds hold for the inner products as computed in the dtype of
+    the computation; their own rounding is about √C units in the last place.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> x = np.random.default_rng(0).normal(size=(3, 6, 8))
+    >>> moved = x[:, ::-1]          # the same concept vectors at other places
+    >>> found = semrsm.gram(x, moved)
+    >>> bool(np.allclose(found.values.diagonal(), found.row_squared_norms))
+    True
+    """
+    chosen = resolve_matcher(matcher)
+    if executor is None:  # others have their own device
+        find_device(device, chosen)
+    if out is not None or executor is not None:
+        return _on_disk(
+            x, y, chosen, ids, column_ids, workers, memory, progress, executor, device, out
+        )
+    threads = worker_count(workers)
+    budget = memory_budget(memory)
+    check_progress(progress)
+    if y is None and column_ids is not None:
+        raise InputError("column_ids: expected None, since y was not given")
+    rows = measure(x, "x")
+    columns = None if y is None else measure(y, "y")
+    other = rows if columns is None else columns
+    check_comparable(rows, other, chosen, "x", "y")
+    engine = resolve_engine(device, chosen, rows, other)
+    names = image_ids(ids, rows.count, "ids")
+    column_names = names if y is None else image_ids(column_ids, other.count, "column_ids")
+
+    plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
+    try:
+        values, upper_bound = engine.matched(rows, columns, chosen, plan, progress)
+    except NotFiniteError:
+        raise overflow_error("x", "y") from None
+    dtype = np.promote_types(rows.dtype, other.dtype)
+    return Gram(
+        values=values,
+        upper_bound=upper_bound,
+        row_squared_norms=rows.squared_norms,
+        column_squared_norms=other.squared_norms,
+        row_ids=names,
+        column_ids=column_names,
+        matcher=chosen.label,
+        dtype=dtype,
+        is_symmetric=columns is None,
+        is_matched=chosen.solves,
+        bounds=chosen.bounds,
+        provenance={
+            "semrsm": __version__,
+            "numpy": np.__version__,
+            "matcher": repr(chosen),
+            "images": list(values.shape),
+            "vectors": sorted({int(rows.sizes.max()), int(other.sizes.max())}),
+            "channels": rows.channels,
+            "dtype": dtype.name,
+            "device": engine.name,
+        },
+    )
+
+
+def _on_disk(
+    x: Any,
+    y: Any,
+    matcher: Matcher,
+    ids: Sequence[Any] | None,
+    column_ids: Sequence[Any] | None,
+    workers: int | None,
+    memory: int | str | None,
+    progress: Progress | None,
+    executor: Any,
+    device: str | None,
+    out: str | Path | None,
+) -> Gram | StoredGram:
+    """Compute a run of one Gram; in a temporary folder where only an executor was asked for."""
+    from .runs import compute_run
+
+    def compute(folder: str | Path) -> StoredGram:
+        run = compute_run(
+            {"x": x},
+            folder,
+            others=None if y is None else {"x": y},
+            matchers=[matcher],
+            ids=ids,
+            column_ids=column_ids,
+            workers=workers,
+            memory=memory,
+            progress=progress,
+            executor=executor,
+            device=device,
+        )
+        return run["x", matcher.label]
+
+    if out is not None:
+        return compute(out)
+    with tempfile.TemporaryDirectory(prefix="semrsm-") as folder:
+        return compute(Path(folder) / "run.zarr").load(memory=memory)
+
+
+def rsm(
+    x: Any,
+    y: Any = None,
+    *,
+    kernel: str | Kernel = "cosine",
+    matcher: str | Matcher = "optimal",
+    sigma: float | str | None = None,
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+    executor: Any = None,
+    device: str | None = None,
+) -> RSM:
+    """Compute the RSM of images: ``gram(...)`` seen through one kernel.
+
+    Ask for :func:`semrsm.gram` where several kernels are wanted: they share one matching.
+
+    Parameters
+    ----------
+    x, y, matcher, ids, column_ids, workers, memory, progress, executor, device
+        As in :func:`semrsm.gram`.
+    kernel : str or Kernel, default "cosine"
+        ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
+    sigma : float or str, optional
+        As in :meth:`Gram.rsm`.
+
+    Returns
+    -------
+    RSM
+        ``values`` (N, M) float64.
+
+    Raises
+    ------
+    InputError
+        If an argument is not what it must be.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> maps = np.random.default_rng(0).normal(size=(3, 8, 4, 4))      # (N, C, H, W)
+    >>> shifted = np.roll(maps, 1, axis=3)
+    >>> bool(np.allclose(semrsm.rsm(maps, shifted).values.diagonal(), 1))
+    True
+    >>> bool(semrsm.rsm(maps, shifted, matcher="none").values.diagonal().max() < 0.5)
+    True
+    """
+    chosen = resolve_kernel(kernel, sigma)
+    return gram(
+        x,
+        y,
+        matcher=matcher,
+        ids=ids,
+        column_ids=column_ids,
+        workers=workers,
+        memory=memory,
+        progress=progress,
+        executor=executor,
+        device=device,
+    ).rsm(chosen)

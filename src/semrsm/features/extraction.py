@@ -1,0 +1,248 @@
+"""``extract``: run a network over images and keep what some of its layers say."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._version import __version__
+from ..errors import InputError, require
+from . import store
+from .collecting import Collected, Sink, check_shapes
+from .forward import Forward, usable_device
+from .images import ImageSource, open_images
+from .loading import load_model
+from .models import Model
+from .provenance import described_preprocess, sample_digests, state_hash
+from .reading import batches
+from .record import Features, load_features
+
+
+def extract(
+    model: Any,
+    images: Any,
+    *,
+    layers: str | Sequence[str] | None = None,
+    batch_size: int = 16,
+    device: str | None = None,
+    preprocess: Callable[[Any], Any] | None = None,
+    prefix_tokens: int | str = "auto",
+    dtype: str = "float32",
+    on_error: str = "skip",
+    progress: Callable[[int, int], object] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+) -> Features:
+    """Run a network over images and return the output of some of its layers.
+
+    With `out`, they go to the disk as they come, and an extraction that was interrupted, at
+    whatever moment, goes on where it stopped when the same call is made again.
+
+    Parameters
+    ----------
+    model : str, Model or torch.nn.Module
+        A name that :func:`semrsm.load_model` knows, what it returned, or any module. A module is
+        run without gradients in evaluation mode; the mode of every part, and the device, are
+        restored afterwards.
+    images : str, Path, sequence, array or data set
+        A folder of photographs; a sequence of paths or of PIL images; uint8 (N, H, W, 3); an
+        object with a length, ``ids`` and PIL images by index; or a float array or tensor
+        (N, 3, H, W) that is preprocessed already.
+    layers : str or sequence of str
+        Names as in ``module.named_modules()``, or globs of them: ``*`` stands for anything up to
+        the next dot, ``**`` for anything. By default those that the model recommends.
+    batch_size : int, default 16
+        Images that go through the network together.
+    device : str, optional
+        Such as ``"cuda"``; by default where the module's parameters are.
+    preprocess : callable, optional
+        From a PIL image to an array or tensor (3, H, W); by default the model's own. A bare module
+        has none.
+    prefix_tokens : int or {"auto", "keep"}, default "auto"
+        How many leading tokens of a token layer (N, T, D) are dropped because they stand for no
+        place (class and register tokens). ``"auto"`` asks the network, and otherwise drops 0, 1 or
+        5 so that a square grid is left; ``"keep"`` drops none.
+    dtype : {"float32", "float16"}, default "float32"
+        What the features are kept as.
+    on_error : {"skip", "raise"}, default "skip"
+        What happens to an image that cannot be read: it is left out, and one warning at the end
+        names those left out; or its error is raised.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in images.
+    out : str or Path, optional
+        A name that ends in ``.zarr``: the features are written to a Zarr v3 group there, one array
+        for each layer, and only about one chunk of images (at most 16 MB of each layer) is held in
+        memory, however many there are. A store that the same call has made is returned as it is,
+        or completed. To the last bit the result is that of an undisturbed extraction, as long as
+        `batch_size` and `device` are the same.
+    overwrite : bool, default False
+        Whether a store of another extraction at `out` may be replaced, and one of the same begun
+        anew. What is there stays until the first chunk of the new one is written.
+
+    Returns
+    -------
+    Features
+        With `out`, its layers are arrays on disk that are read when they are sliced.
+
+        Feature maps (N, C, H, W) or tokens (N, T, D) by layer; logits where the module returns
+        class scores (N, K). Its provenance says what was run on what: among others, ``"grids"``
+        has height and width of each layer's grid, for tokens where they make one in the
+        proportions of the input, and ``"preprocess"`` what :class:`Preprocess` is made of.
+
+    Raises
+    ------
+    InputError
+        If an argument is not what it must be, a layer does not exist, is not run or is run more
+        than once, has no spatial extent, changes its shape between images, or gives NaN or
+        infinite values; or if `out` holds another extraction (the error says what differs) or
+        something else, or another process writes it.
+    MissingDependencyError
+        If torch or Pillow is not installed, or Zarr for `out`.
+    OSError
+        If the disk is full, and the like; the error names `out`.
+
+    Examples
+    --------
+    >>> import torch, semrsm
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU())
+    >>> semrsm.extract(network, torch.rand(5, 3, 17, 17), layers="1")
+    Features(5 images: 1 (8, 8, 8))
+    """
+    torch = require("torch", extra="features", purpose="Feature extraction")
+    loaded = load_model(model) if isinstance(model, str) else model
+    known = loaded if isinstance(loaded, Model) else None
+    module = known.module if known is not None else loaded
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(
+            f"model: expected a name, a Model or a torch.nn.Module; got {type(model).__name__}"
+        )
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError(f"batch_size: expected a whole number >= 1; got {batch_size!r}")
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"dtype: expected 'float32' or 'float16'; got {dtype!r}")
+    if on_error not in ("skip", "raise"):
+        raise InputError(f"on_error: expected 'skip' or 'raise'; got {on_error!r}")
+    if out is not None:
+        store.check_target(out)
+    if known is not None:
+        forward = known.forward(layers, prefix_tokens=prefix_tokens, dtype=dtype)
+    elif layers is not None:
+        forward = Forward.of(module, layers, prefix_tokens=prefix_tokens, dtype=dtype)
+    else:
+        raise InputError("layers: expected names of layers; a bare module recommends none")
+    chosen_preprocess = preprocess or (known.preprocess if known is not None else None)
+    job = _Job(
+        known,
+        forward,
+        open_images(images, chosen_preprocess),
+        chosen_preprocess,
+        prefix_tokens,
+        batch_size,
+        None if device is None else usable_device(device),
+        on_error,
+        progress,
+    )
+    return _in_memory(job) if out is None else _on_disk(job, out, overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is run on what; all of it checked."""
+
+    known: Model | None
+    forward: Forward
+    source: ImageSource
+    preprocess: Callable[[Any], Any] | None
+    prefix_tokens: int | str
+    batch_size: int
+    device: Any
+    on_error: str
+    progress: Callable[[int, int], object] | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what decides the values, for the provenance and for stores that are begun."""
+        import torch
+
+        known, module = self.known, self.forward.module
+        prefix = self.forward.layouts.prefix_tokens
+        here = self.source.preprocessed_here
+        return {
+            "model": known.name if known is not None else type(module).__name__,
+            "layers": self.forward.layers,
+            "preprocess": described_preprocess(self.preprocess if here else None),
+            "prefix_tokens": self.prefix_tokens if prefix is None else prefix,
+            "state_sha256": state_hash(module),
+            **(known.provenance if known is not None else {}),
+            "semrsm": __version__,
+            "torch": torch.__version__,
+        }
+
+    def fill(self, sink: Sink) -> None:
+        """Run the network on the images that the sink lacks."""
+        with self.forward.running(self.device) as run:
+            for read in batches(
+                self.source, self.batch_size, self.on_error, self.progress, sink.next
+            ):
+                for image, why in read.left_out:
+                    sink.leave_out(image, why)
+                if read.batch is None:
+                    continue
+                found = run(read.batch, read.ids)
+                check_shapes(found.layers, read.ids, sink.shapes)
+                sink.add(read.images, found.layers, found.logits, found.grids)
+
+
+def _in_memory(job: _Job) -> Features:
+    kept = Collected(len(job.source.ids))
+    job.fill(kept)
+    _warn_of(kept.left_out)
+    _check_any(kept.count)
+    return Features(
+        kept.arrays(),
+        [job.source.ids[image] for image in kept.images],
+        kept.logits(),
+        {**job.facts(), "images": kept.count, "grids": kept.grids},
+    )
+
+
+def _on_disk(job: _Job, out: str | Path, *, overwrite: bool) -> Features:
+    ids = job.source.ids
+    facts = job.facts()
+    planned = {**facts, "dtype": job.forward.dtype}
+    samples = sample_digests(job.source)
+    with store.writing(out, planned, ids, samples, overwrite=overwrite) as writer:
+        before = store.left_out_of(out) if writer is None else writer.left_out
+        if before and job.on_error == "raise":
+            raise InputError(
+                f"out: {str(out)!r} was begun with on_error='skip' and leaves out images "
+                f"({before[0][1]}); overwrite it, or choose another name"
+            )
+        done = len(ids) if writer is None else writer.next
+        if job.progress is not None and done:
+            job.progress(done, len(ids))
+        if writer is not None:
+            job.fill(writer)
+            writer.flush()
+            if not writer.count:
+                _warn_of(writer.left_out)
+            _check_any(writer.count)
+            writer.finish({**facts, "images": writer.count, "grids": writer.grids})
+    _warn_of(store.left_out_of(out))
+    return load_features(out)
+
+
+def _check_any(count: int) -> None:
+    if not count:
+        raise InputError("images: expected at least one that can be read; none could be")
+
+
+def _warn_of(left_out: Sequence[tuple[int, str]]) -> None:
+    """Name the images that were left out, in one warning at the line that called extract."""
+    if not left_out:
+        return
+    shown = "; ".join(why for _, why in left_out[:5]) + ("; …" if len(left_out) > 5 else "")
+    count = "1 image was" if len(left_out) == 1 else f"{len(left_out)} images were"
+    warnings.warn(f"{count} left out: {shown}", UserWarning, stacklevel=4)

@@ -1,0 +1,283 @@
+"""Features of several layers with the names of their images."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, did_you_mean
+from ..tokens import Tokens, image_ids, measure
+from . import files
+from .files.content import RESERVED, Content
+from .layers import choose_layers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Features(Mapping[str, Any]):
+    """The response of a network to N images, one array for each layer; immutable.
+
+    Parameters
+    ----------
+    layers : mapping of str to array
+        Feature maps (N, C, H, W) or tokens (N, T, D): NumPy arrays, or anything that lies on disk
+        and is read when its first axis is sliced (memory maps, Zarr arrays, HDF5 data sets).
+    ids : sequence of str, optional
+        The names of the images; their indices by default.
+    logits : array, shape (N, K), optional
+        The network's class scores; on disk as well, if it is there.
+    provenance : mapping, optional
+        Model, weights, preprocessing, versions.
+
+    Raises
+    ------
+    InputError
+        If an array is not of floats or has another number of dimensions, the number of images
+        differs between layers, or ids are too few, too many or repeated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> features = Features({"conv": np.zeros((2, 8, 4, 4))}, ids=["a.jpg", "b.jpg"])
+    >>> features
+    Features(2 images: conv (8, 4, 4))
+    >>> features["conv"].shape
+    (2, 8, 4, 4)
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, Any],
+        ids: Sequence[str] | None = None,
+        logits: Any = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not layers:
+            raise InputError("layers: expected at least one layer; got none")
+        for name, array in layers.items():
+            if name in RESERVED:
+                raise InputError(f"layers: the name {name!r} is taken by the file format")
+            kind = getattr(getattr(array, "dtype", None), "kind", None)
+            if kind != "f" or not all(hasattr(array, a) for a in ("shape", "ndim", "__getitem__")):
+                got = type(array).__name__ if kind in (None, "f") else array.dtype
+                raise InputError(
+                    f"layer {name!r}: expected an array of floats (NumPy, Zarr or HDF5); got {got}"
+                )
+            if array.ndim not in (3, 4):
+                raise InputError(
+                    f"layer {name!r}: expected feature maps (N, C, H, W) or tokens (N, T, D); got "
+                    f"shape {array.shape}"
+                )
+        counts = {name: int(array.shape[0]) for name, array in layers.items()}
+        count = next(iter(counts.values()))
+        if len(set(counts.values())) > 1:
+            raise InputError(f"layers: expected one number of images in all; got {counts}")
+        if logits is not None and (logits.ndim != 2 or logits.shape[0] != count):
+            raise InputError(f"logits: expected shape ({count}, K); got {logits.shape}")
+        self._layers = dict(layers)
+        self._ids = image_ids(ids, count, "ids")
+        self._logits = logits
+        self._provenance = MappingProxyType(dict(provenance or {}))
+        self._tokens: dict[str, Tokens] = {}
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The names of the images."""
+        return self._ids
+
+    @property
+    def logits(self) -> NDArray[np.float32] | None:
+        """The network's class scores, shape (N, K), where it has any; read from disk if needed."""
+        return None if self._logits is None else np.asarray(self._logits)
+
+    @property
+    def grids(self) -> dict[str, tuple[int, int]]:
+        """Height and width of the grid of each layer, where they are known."""
+        told = self._provenance.get("grids", {})
+        grids = {}
+        for layer, array in self._layers.items():
+            if array.ndim == 4:
+                grids[layer] = (array.shape[2], array.shape[3])
+            elif layer in told:
+                grids[layer] = (int(told[layer][0]), int(told[layer][1]))
+        return grids
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Model, weights, preprocessing, versions."""
+        return self._provenance
+
+    def __getitem__(self, layer: str) -> Any:
+        try:
+            return self._layers[layer]
+        except KeyError:
+            raise KeyError(
+                f"no layer {layer!r}; there are {', '.join(self._layers)}."
+                f"{did_you_mean(str(layer), self._layers)}"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(f"{name} {a.shape[1:]}" for name, a in self._layers.items())
+        return f"Features({len(self.ids)} images: {layers})"
+
+    def select(self, layers: str | Sequence[str]) -> Features:
+        """Return the features of some layers only.
+
+        Parameters
+        ----------
+        layers : str or sequence of str
+            Names, or globs such as ``"blocks.*"``.
+
+        Returns
+        -------
+        Features
+
+        Raises
+        ------
+        InputError
+            If a name or glob fits no layer.
+        """
+        chosen = choose_layers(list(self._layers), layers)
+        selected = Features(
+            {name: self._layers[name] for name in chosen}, self.ids, self._logits, self.provenance
+        )
+        selected._tokens = self._tokens  # of the same arrays: what one measures, both have
+        return selected
+
+    def tokens(self, layer: str) -> Tokens:
+        """Return the concept vectors of a layer, checked and measured.
+
+        That takes one pass over the layer, when it is asked for first; the result is kept, and
+        shared with what :meth:`select` returns.
+
+        Parameters
+        ----------
+        layer : str
+            Its name.
+
+        Returns
+        -------
+        Tokens
+            Of N images, with the grid of the layer where it is known. Every function that takes
+            features takes them.
+
+        Raises
+        ------
+        KeyError
+            If there is no such layer.
+        InputError
+            If values are not finite.
+        """
+        if layer not in self._tokens:
+            array, grid = self[layer], self.grids.get(layer)
+            if array.ndim == 4 or grid is None or grid[0] * grid[1] != array.shape[1]:
+                grid = None  # maps have their own; what does not fit the tokens is not their grid
+            self._tokens[layer] = measure(array, f"features[{layer!r}]", grid=grid)
+        return self._tokens[layer]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the features, ids, logits and provenance, aside and then renamed.
+
+        Parameters
+        ----------
+        path : str or Path
+            A name that ends in ``.npz``, ``.zarr`` or ``.safetensors``. Layers that lie on disk are
+            copied to the first two piece by piece, and read into memory for the last.
+
+        Returns
+        -------
+        Path
+            The file or folder written.
+
+        Raises
+        ------
+        InputError
+            If the suffix is another one, or the folder does not exist; for ``.zarr``, if there is
+            something else than features, or values are not finite.
+        """
+        content = Content(self._layers, self.ids, self._logits, self.provenance)
+        return files.write(Path(path), content)
+
+
+def concept_vectors(image: Any) -> Array:
+    """Return the concept vectors of one image of a layer, shape (S, C).
+
+    Parameters
+    ----------
+    image : array
+        A feature map (C, H, W), or tokens (S, C).
+    """
+    found = np.asarray(image)
+    return found if found.ndim == 2 else found.reshape(len(found), -1).T
+
+
+def load_features(path: str | Path) -> Features:
+    """Open features, one's own or somebody else's.
+
+    Parameters
+    ----------
+    path : str or Path
+        In all kinds of files, every array of floats of three or four dimensions is a layer.
+
+        - ``.zarr``: a store that :func:`semrsm.extract` has completed, or any Zarr v3 group or
+          array;
+        - ``.h5``, ``.hdf5``: ids are taken from a data set of text that is named ``ids``;
+        - ``.npy``: one array, the layer named like the file;
+        - ``.safetensors``;
+        - ``.npz``.
+
+        The layers of all but the last stay on disk and are read when they are sliced; bfloat16,
+        which NumPy lacks, is read into memory.
+
+    Returns
+    -------
+    Features
+        float16, float32 or float64 as stored; bfloat16 as float32. Ids are the indices where there
+        are none.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another kind, damaged, or holds no features; or is a store whose
+        extraction has been interrupted.
+    MissingDependencyError
+        If zarr or h5py is not installed, and needed.
+    """
+    source = Path(path)
+    if source.suffix not in files.SUFFIXES:
+        raise InputError(
+            f"path: expected a file of features ({', '.join(files.SUFFIXES)}); got {str(path)!r}"
+        )
+    if not (source.is_dir() if source.suffix == ".zarr" else source.is_file()):
+        raise InputError(f"path: expected a file of features; {str(path)!r} does not exist")
+    try:
+        return Features(*files.read(source))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(f"path: {source} cannot be read as features: {error}") from error

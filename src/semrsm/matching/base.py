@@ -1,0 +1,181 @@
+"""The contract of a matcher: how the concept vectors of two images are paired.
+
+A matcher gets a tile of pairs and returns, for each pair, the matched inner product of *its*
+matching and an upper bound, so that every value comes with what a better matching could still gain.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .._internal.labels import label_of
+from .._internal.workers import Cancellation
+from ..tokens import Block, Tokens
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .._internal.arrays import Array
+
+#: Concept vectors on the side of a tile: enough for a product at full speed, few enough that its
+#: affinities (about a megabyte) stay in cache until the assignments have read them.
+TILE_VECTORS = 576
+
+#: Images on the side of a tile, at most.
+TILE_IMAGES = 64
+
+
+class Workspace:
+    """What one thread reuses from tile to tile: a buffer for products, and the way to stop it."""
+
+    def __init__(self, cancellation: Cancellation, product_guard: Any) -> None:
+        self.cancellation = cancellation
+        self._guard = product_guard
+        self._buffer: Array = np.empty(0, dtype=np.float32)
+
+    def product(self, left: Array, right: Array) -> Array:
+        """Return ``left @ right.T``, shape (len(left), len(right)); valid until the next call."""
+        size = len(left) * len(right)
+        if self._buffer.size < size or self._buffer.dtype != left.dtype:
+            # The solver reads rows where they lie: on cache lines, if the buffer starts on one.
+            raw = np.empty(size * left.itemsize + 64, dtype=np.uint8)
+            first = -raw.ctypes.data % 64
+            self._buffer = raw[first : first + size * left.itemsize].view(left.dtype)
+        out = self._buffer[:size].reshape(len(left), len(right))
+        with self._guard:
+            return np.matmul(left, right.T, out=out)
+
+
+@dataclass(frozen=True, eq=False)
+class PairTile:
+    """Pairs of images to be matched, among two blocks.
+
+    Attributes
+    ----------
+    rows, columns : Block
+        As :meth:`Matcher.prepare` returned them.
+    left, right : ndarray of int64, shape (P,)
+        Image ``left[p]`` of `rows` is matched with image ``right[p]`` of `columns`.
+    workspace : Workspace
+        The buffers of the calling thread.
+    keep_matchings : bool
+        Whether the matchings are wanted too; all `rows` must have one S then.
+    """
+
+    rows: Block
+    columns: Block
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    workspace: Workspace
+    keep_matchings: bool = False
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def affinities(self) -> Array:
+        """Return the inner products of all vectors of both blocks: one product for all pairs."""
+        return self.workspace.product(self.rows.vectors, self.columns.vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """The matches of P pairs.
+
+    Attributes
+    ----------
+    values, upper_bounds : ndarray of float64, shape (P,)
+        The matched inner products, and what no matching exceeds (see :attr:`Matcher.bounds`).
+    matchings : ndarray of int32, shape (P, S), or None
+        The vector of the right image that each vector of the left one was matched with, in the
+        order of the blocks, −1 where it stays free; if they were kept.
+    """
+
+    values: NDArray[np.float64]
+    upper_bounds: NDArray[np.float64]
+    matchings: NDArray[np.int32] | None = None
+
+
+class Matcher(ABC):
+    """The base of all matchers. A new one is a frozen dataclass in one file.
+
+    Attributes
+    ----------
+    name : str
+        The public name.
+    solves : bool
+        Whether an assignment is solved or approximated for each pair; False where every place is
+        compared with the same place.
+    bounds : {"optimal", "own"}
+        What the upper bounds bound: the optimal matching, or the best one that the matcher's own
+        constraints allow.
+    needs_equal_sizes : bool
+        Whether it compares only images of one S.
+    needs_positions : bool
+        Whether images must have a grid.
+    solves_self : bool
+        Whether an image must be matched with itself like with any other; if not,
+        :meth:`self_values` are its values.
+    engines : tuple of str
+        The engines that run it.
+    copies_blocks : bool
+        Whether :meth:`prepare` needs memory for a copy.
+    """
+
+    name: ClassVar[str]
+    solves: ClassVar[bool] = True
+    bounds: ClassVar[str] = "optimal"
+    needs_equal_sizes: ClassVar[bool] = False
+    needs_positions: ClassVar[bool] = False
+    solves_self: ClassVar[bool] = False
+    engines: ClassVar[tuple[str, ...]] = ("cpu",)
+    copies_blocks: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        """The name with the options that differ from their defaults: the key in runs and tables."""
+        return label_of(self)
+
+    def prepare(self, block: Block) -> Block:
+        """Return `block` in the order of vectors that :meth:`pairs` expects."""
+        return block
+
+    @abstractmethod
+    def pairs(self, tile: PairTile) -> Matched:
+        """Match the pairs of a tile.
+
+        Parameters
+        ----------
+        tile : PairTile
+            Its blocks are prepared.
+
+        Returns
+        -------
+        Matched
+        """
+
+    def self_values(self, tokens: Tokens) -> NDArray[np.float64]:
+        """Return V(X, X) of every image without solving, shape (N,).
+
+        ‖X‖², since the identity is the best matching of an image with itself (Cauchy–Schwarz).
+        """
+        return tokens.squared_norms
+
+    def tile_side(self, size: int, channels: int) -> int:
+        """Return how many images of `size` vectors make a good side of a tile of pairs."""
+        return clipped_side(TILE_VECTORS / size)
+
+    def tile_bytes(
+        self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
+    ) -> int:
+        """Return what one thread allocates for a tile of images of so many vectors."""
+        tile = images[0] * images[1] * sizes[0] * sizes[1] * item
+        return tile + 4 * sizes[0] * sizes[1] * 8  # two matrices abreast, and one in float64
+
+
+def clipped_side(images: float) -> int:
+    """Return a number of images as the side of a tile."""
+    return max(1, min(TILE_IMAGES, round(images)))

@@ -1,0 +1,127 @@
+"""Matchers by name and label: what is known, and how it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from .._internal.labels import by_label, from_label, listed, registered
+from ..errors import InputError
+from ..tokens import Tokens
+from .base import Matcher
+from .greedy import Greedy, TopKGreedy
+from .none import NoMatch
+from .optimal import Optimal
+from .windows import BatchOptimal
+
+MATCHERS: dict[str, type[Matcher]] = {
+    matcher.name: matcher for matcher in (NoMatch, Optimal, Greedy, TopKGreedy, BatchOptimal)
+}
+
+#: The label of the spatio-semantic baseline, which other matchers are compared with.
+BASELINE = NoMatch.name
+
+Made = TypeVar("Made", bound=type[Matcher])
+
+
+def register(matcher: Made) -> Made:
+    """Make a matcher known by its name, wherever names are taken; usable as a decorator.
+
+    Parameters
+    ----------
+    matcher : type
+        A subclass of :class:`Matcher` with a name, a frozen dataclass whose options have defaults.
+
+    Raises
+    ------
+    InputError
+        If it is not one, or another matcher has the name.
+    """
+    registered(MATCHERS, matcher, Matcher, "matcher")
+    return matcher
+
+
+def resolve_matcher(matcher: str | Matcher) -> Matcher:
+    """Return the matcher object for a name or label.
+
+    Parameters
+    ----------
+    matcher : str or Matcher
+        A name such as ``"optimal"``, a label such as ``"batch-optimal:window=64"``, or an object.
+
+    Raises
+    ------
+    InputError
+        If the name or an option is unknown, or the object is not a matcher.
+
+    Examples
+    --------
+    >>> resolve_matcher("batch-optimal:window=64")
+    BatchOptimal(window=64)
+    """
+    if isinstance(matcher, Matcher):
+        return matcher
+    if isinstance(matcher, str):
+        return from_label(matcher, MATCHERS, "matcher", ", or an object of semrsm.matchers")
+    raise InputError(
+        f"matcher: expected one of {', '.join(MATCHERS)}, or an object of semrsm.matchers; got "
+        f"{type(matcher).__name__}."
+    )
+
+
+def resolve_matchers(matchers: str | Matcher | Sequence[str | Matcher]) -> dict[str, Matcher]:
+    """Return several matchers by label, in order.
+
+    Raises
+    ------
+    InputError
+        If there are none, one is unknown, or two have one label.
+
+    Examples
+    --------
+    >>> list(resolve_matchers(["none", BatchOptimal(window=256)]))
+    ['none', 'batch-optimal:window=256']
+    """
+    return by_label([resolve_matcher(one) for one in listed(matchers)], "matchers")
+
+
+def check_comparable(
+    left: Tokens, right: Tokens, matcher: Matcher, left_name: str, right_name: str
+) -> None:
+    """Refuse inputs whose images cannot be compared.
+
+    Raises
+    ------
+    InputError
+        If the channels differ, the matcher needs one S and there are several, or it needs
+        positions and the grid of one input is not known.
+    """
+    if left.channels != right.channels:
+        raise InputError(
+            f"{right_name}: expected {left.channels} channels as in {left_name}; got "
+            f"{right.channels}"
+        )
+    if matcher.needs_equal_sizes:
+        sizes = np.unique(np.concatenate([left.sizes, right.sizes]))
+        if len(sizes) > 1:
+            raise InputError(
+                f"matcher {matcher.label!r}: expected images with one number of concept vectors, "
+                f"since it compares location with location; got S = {sizes[0]} and {sizes[-1]}"
+            )
+    if matcher.needs_positions:
+        for tokens, name in ((left, left_name), (right, right_name)):
+            if tokens.grid is None:
+                raise InputError(
+                    f"{name}: expected features whose grid is known, feature maps (N, C, H, W) or "
+                    f"semrsm.measure(features, grid=(H, W)), for the matcher {matcher.label!r}"
+                )
+
+
+def overflow_error(left_name: str, right_name: str) -> InputError:
+    """Return the error for inner products beyond the range of the compute dtype."""
+    return InputError(
+        f"{left_name}, {right_name}: inner products leave the range of the floating type; scale "
+        "the features down or pass float64"
+    )

@@ -1,0 +1,292 @@
+"""The matched Gram V and the squared norms: every kernel follows from one matching per pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..kernels import Kernel, resolve_kernel
+from ..matching.assignment import relative_gap
+from ..matching.registry import BASELINE
+from .archive import load_archive, save_archive
+from .ranges import whole_range
+from .rsm import RSM
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+FORMAT = "semrsm.Gram/1"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Gram:
+    """The matched inner products of N row images and M column images.
+
+    Attributes
+    ----------
+    values : ndarray, shape (N, M), float64
+        V[i, j] = ⟨X_i, P Y_j⟩ under the matcher's matching P.
+    upper_bound : ndarray, shape (N, M), float64
+        No matching of the two images has a larger inner product: the certificate.
+    row_squared_norms, column_squared_norms : ndarray, shapes (N,) and (M,), float64
+        ‖X_i‖² and ‖Y_j‖² (Frobenius).
+    row_ids, column_ids : tuple of str
+        The names of the images.
+    matcher : str
+        The matcher's label: its name, with the options that differ from their defaults.
+    dtype : numpy.dtype
+        What the inner products were computed in, float32 or float64.
+    is_symmetric : bool
+        True where one set of images was compared with itself.
+    provenance : mapping
+        Versions, shapes, the matcher with its options, the largest relative gap.
+    is_matched : bool
+        False where every place was compared with the same place: the spatio-semantic baseline.
+    bounds : {"optimal", "own"}
+        What the upper bounds bound: the optimal matching, or the best one that the matcher's own
+        constraints allow.
+
+    Notes
+    -----
+    V of the optimal matcher is symmetric, but it can be *indefinite*: a maximum of inner products
+    over permutations is no inner product. Methods that need a positive semi-definite matrix (some
+    uses of CKA, eigen-decompositions) must not assume it.
+    """
+
+    values: NDArray[np.float64]
+    upper_bound: NDArray[np.float64]
+    row_squared_norms: NDArray[np.float64]
+    column_squared_norms: NDArray[np.float64]
+    row_ids: tuple[str, ...]
+    column_ids: tuple[str, ...]
+    matcher: str
+    dtype: np.dtype[Any]
+    is_symmetric: bool
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    is_matched: bool = True
+    bounds: str = "optimal"
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        return (
+            f"Gram({rows} x {columns}, matcher={self.matcher!r}, "
+            f"largest relative gap={self.largest_gap:.1e})"
+        )
+
+    @property
+    def largest_gap(self) -> float:
+        """The largest (upper bound − value) ÷ max(|value|, |upper bound|) of all pairs."""
+        return float(relative_gap(self.values, self.upper_bound).max())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N and M."""
+        return len(self.row_ids), len(self.column_ids)
+
+    @property
+    def block_side(self) -> int:
+        """A good side of a part: any, since all values are in memory."""
+        return max(self.shape)
+
+    def block(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return a part of V.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Without a step.
+
+        Returns
+        -------
+        ndarray of float64
+        """
+        return self.values[
+            whole_range(rows, self.shape[0], "rows"),
+            whole_range(columns, self.shape[1], "columns"),
+        ]
+
+    def part(self, rows: slice, columns: slice) -> Gram:
+        """Return the Gram of some of the images.
+
+        Of the same rows and columns of a symmetric Gram the part is symmetric too.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Without a step.
+
+        Returns
+        -------
+        Gram
+        """
+        rows = whole_range(rows, self.shape[0], "rows")
+        columns = whole_range(columns, self.shape[1], "columns")
+        return replace(
+            self,
+            values=self.values[rows, columns],
+            upper_bound=self.upper_bound[rows, columns],
+            row_squared_norms=self.row_squared_norms[rows],
+            column_squared_norms=self.column_squared_norms[columns],
+            row_ids=self.row_ids[rows],
+            column_ids=self.column_ids[columns],
+            is_symmetric=self.is_symmetric and rows == columns,
+        )
+
+    def parts(self) -> Iterator[Gram]:
+        """Yield the Gram in parts that cover every pair once: all of it, since it is in memory."""
+        yield self
+
+    def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str | None = None) -> RSM:
+        """View the Gram through a kernel; nothing is matched again.
+
+        Parameters
+        ----------
+        kernel : str or Kernel, default "cosine"
+            A name such as ``"linear"``, ``"cosine"`` or ``"rbf"``, or an object of
+            :mod:`semrsm.kernels`.
+        sigma : float or str, optional
+            The bandwidth of a kernel that is given by its name and has one (RBF, Laplacian,
+            rational quadratic, polynomial), or the rule that finds it; see
+            :class:`semrsm.kernels.RBF`. By default the kernel's own rule.
+
+        Returns
+        -------
+        RSM
+
+        Raises
+        ------
+        InputError
+            If the kernel or sigma is not known, or the kernel does not take sigma.
+
+        Examples
+        --------
+        >>> import numpy as np, semrsm
+        >>> gram = semrsm.gram(np.random.default_rng(0).normal(size=(4, 9, 8)))
+        >>> gram.rsm("rbf", sigma=3.0)
+        RSM(4 x 4, kernel='rbf', matcher='optimal', sigma=3)
+        """
+        chosen = resolve_kernel(kernel, sigma).resolved(self)
+        bandwidth = chosen.sigma
+        return RSM(
+            values=kernel_values(chosen, self),
+            row_ids=self.row_ids,
+            column_ids=self.column_ids,
+            kernel=chosen.name,
+            matcher=self.matcher,
+            sigma=None if bandwidth is None else float(bandwidth),
+            is_symmetric=self.is_symmetric,
+            provenance=self.provenance,
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the Gram to one ``.npz`` file, without pickle, aside and then renamed.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write; the suffix must be ``.npz``.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        InputError
+            If the suffix is another one or the folder does not exist.
+        """
+        return save_archive(
+            path,
+            FORMAT,
+            {
+                "values": self.values,
+                "upper_bound": self.upper_bound,
+                "row_squared_norms": self.row_squared_norms,
+                "column_squared_norms": self.column_squared_norms,
+                "row_ids": np.array(self.row_ids, dtype=np.str_),
+                "column_ids": np.array(self.column_ids, dtype=np.str_),
+            },
+            {
+                "matcher": self.matcher,
+                "dtype": self.dtype.name,
+                "is_symmetric": self.is_symmetric,
+                "is_matched": self.is_matched,
+                "bounds": self.bounds,
+                "provenance": dict(self.provenance),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Gram:
+        """Read a Gram that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            A ``.npz`` file.
+
+        Returns
+        -------
+        Gram
+
+        Raises
+        ------
+        InputError
+            If the file is missing or does not hold a Gram.
+        """
+        arrays, facts = load_archive(
+            path,
+            FORMAT,
+            {
+                "values": 2,
+                "upper_bound": 2,
+                "row_squared_norms": 1,
+                "column_squared_norms": 1,
+                "row_ids": 1,
+                "column_ids": 1,
+            },
+            ["matcher", "dtype", "is_symmetric", "provenance"],
+            optional=("is_matched", "bounds"),
+        )
+        facts.setdefault("is_matched", facts["matcher"] != BASELINE)
+        return cls(
+            values=arrays["values"],
+            upper_bound=arrays["upper_bound"],
+            row_squared_norms=arrays["row_squared_norms"],
+            column_squared_norms=arrays["column_squared_norms"],
+            row_ids=tuple(arrays["row_ids"].tolist()),
+            column_ids=tuple(arrays["column_ids"].tolist()),
+            dtype=np.dtype(facts.pop("dtype")),
+            **facts,
+        )
+
+
+def kernel_values(kernel: Kernel, gram: Gram) -> NDArray[np.float64]:
+    """Return the values (N, M) of a kernel whose bandwidth has been found.
+
+    Raises
+    ------
+    InputError
+        If a kernel of the user's own returns something else.
+    """
+    values = np.asarray(
+        kernel.values(
+            gram.values,
+            gram.row_squared_norms[:, None],
+            gram.column_squared_norms[None, :],
+            gram.dtype,
+        )
+    )
+    if values.shape != gram.shape or values.dtype.kind != "f":
+        raise InputError(
+            f"kernel: expected {kernel.name!r} to return floats of shape {gram.shape}; got "
+            f"{values.dtype} of shape {values.shape}"
+        )
+    return values

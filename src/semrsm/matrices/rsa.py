@@ -1,0 +1,215 @@
+"""Representational similarity analysis: correlating the entries of two RSMs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._internal.statistics import check_bootstrap, percentile_interval
+from .._internal.units import format_bytes, memory_budget
+from ..errors import InputError, did_you_mean
+from .comparison import (
+    BYTES_PER_VALUE,
+    FEWEST_VALUES,
+    Comparison,
+    check_interval,
+    pair,
+    side_of_blocks,
+)
+from .correlations import METHODS, correlation, pearson_of_streams
+from .protocol import Matrix, in_one_block, upper_blocks
+from .ranks import ranks_on_disk
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Statistic = Callable[[Array, Array], float]
+    Stream = Callable[[], Iterator[Array]]
+
+#: What Kendall's tau takes for each pair of images, its two values included.
+_KENDALL_BYTES = 128
+
+
+def rsa(
+    a: Any,
+    b: Any,
+    *,
+    method: str = "spearman",
+    diagonal: bool = False,
+    interval: float | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    memory: int | str | None = None,
+) -> Comparison:
+    """Correlate the entries of two RSMs of the same images (representational similarity analysis).
+
+    Parameters
+    ----------
+    a, b : RSM, StoredRSM or array-like, shape (N, N)
+        Symmetric matrices; of each pair of images one entry is taken (i < j).
+    method : {"spearman", "pearson", "kendall"}, default "spearman"
+        Rank correlation with mean ranks for ties, linear correlation, or Kendall's τ-b (which needs
+        SciPy).
+    diagonal : bool, default False
+        Whether the diagonal takes part.
+    interval : float, optional
+        Also give an interval of this confidence (say 0.95), by a percentile bootstrap over images;
+        pairs of an image with itself that resampling makes are left out, and so are resamples in
+        which the entries of one matrix are constant.
+    resamples, seed : int
+        Of the bootstrap.
+    memory : int or str, optional
+        The budget, for matrices on disk; as for :func:`semrsm.gram`. Pearson's correlation goes
+        through them in blocks, Spearman's makes the ranks in a temporary folder, and Kendall's
+        needs both in memory. There are no intervals for them.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        If the matrices are not square, symmetric and of one size, hold values that are not finite,
+        are RSMs of different images, have fewer than three images, or the entries of one are
+        constant, or an option is not known.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> rng = np.random.default_rng(0)
+    >>> k = semrsm.rsm(rng.normal(size=(6, 4, 8)))
+    >>> semrsm.rsa(k, k.values ** 3, method="spearman").value
+    1.0
+    """
+    if method not in METHODS:
+        raise InputError(
+            f"method: expected one of {', '.join(METHODS)}; got {method!r}."
+            f"{did_you_mean(str(method), METHODS)}"
+        )
+    if interval is not None:
+        check_interval(interval)
+        check_bootstrap(interval, resamples, seed)
+    budget = memory_budget(memory)
+    left, right = pair(a, b, fewest=3)
+    count = left.shape[0]
+    at_hand = in_one_block(left) and in_one_block(right)
+    if interval is not None and not at_hand:
+        raise InputError(
+            "interval: expected None for matrices on disk, which a bootstrap would read a thousand "
+            "times; load them"
+        )
+    value = _value(left, right, method, diagonal=diagonal, memory=budget, at_hand=at_hand)
+    if np.isnan(value):
+        raise InputError("rsa: expected matrices whose entries vary; got a constant one")
+    bounds = None
+    if interval is not None:
+        everything = slice(0, count)
+        k, other = (matrix.block(everything, everything) for matrix in (left, right))
+        drawn = _resampled(k, other, correlation(method), diagonal, resamples, seed)
+        bounds = percentile_interval(drawn, interval)
+    return Comparison(float(value), bounds, f"{method} RSA", count)
+
+
+def _value(
+    a: Matrix, b: Matrix, method: str, *, diagonal: bool, memory: int, at_hand: bool
+) -> float:
+    """Correlate the entries in memory, where the budget has room for them, or in passes."""
+    total = entry_count(a.shape[0], diagonal)
+    if method == "kendall":
+        needed = _KENDALL_BYTES * total
+        if needed > memory and not at_hand:
+            raise InputError(
+                f"memory: expected at least {format_bytes(needed, up=True)} for Kendall's tau of "
+                f"{a.shape[0]} images; got {format_bytes(memory)}"
+            )
+    side, limit = side_of_blocks(a, b, memory), most_ranked(memory)
+    left, right = (partial(entries, matrix, side, diagonal) for matrix in (a, b))
+    if method == "kendall" or total <= limit:
+        return correlation(method)(*(np.concatenate(list(stream())) for stream in (left, right)))
+    if method == "pearson":
+        return pearson_of_streams(left, right)
+    return _spearman_on_disk(left, right, total, limit)
+
+
+def _resampled(
+    left: Array, right: Array, correlate: Statistic, diagonal: bool, resamples: int, seed: int
+) -> list[float]:
+    """Return the correlation for images drawn with replacement, again and again."""
+    rows, columns = np.triu_indices(len(left), k=0 if diagonal else 1)
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(resamples):
+        chosen = rng.integers(len(left), size=len(left))
+        i, j = chosen[rows], chosen[columns]
+        kept = (i != j) | (rows == columns)
+        i, j = i[kept], j[kept]
+        values.append(correlate(left[i, j], right[i, j]) if i.size else float("nan"))
+    return values
+
+
+def entries(matrix: Matrix, side: int, diagonal: bool) -> Iterator[Array]:
+    """Yield the entries of the upper triangle, block by block, always in the same order.
+
+    Parameters
+    ----------
+    matrix : Matrix, shape (N, N)
+    side : int
+        Images on the side of a block.
+    diagonal : bool
+        Whether the diagonal takes part.
+
+    Raises
+    ------
+    InputError
+        If one is not finite.
+    """
+    for rows, columns in upper_blocks(matrix.shape[0], side):
+        values = matrix.block(rows, columns)
+        if rows == columns:
+            values = values[~np.tri(len(values), k=-1 if diagonal else 0, dtype=np.bool_)]
+        values = values.reshape(-1)
+        if not np.isfinite(values).all():
+            raise InputError("a, b: expected finite values; got NaN or infinity")
+        yield values
+
+
+def entry_count(images: int, diagonal: bool) -> int:
+    """Return how many entries the upper triangle has."""
+    return images * (images + 1) // 2 if diagonal else images * (images - 1) // 2
+
+
+def most_ranked(memory: int) -> int:
+    """Return how many values a budget in bytes lets be ranked at a time."""
+    return max(FEWEST_VALUES, memory // BYTES_PER_VALUE)
+
+
+def _spearman_on_disk(left: Stream, right: Stream, total: int, limit: int) -> float:
+    """Correlate ranks that are made in a temporary folder, `limit` of them at a time."""
+    with tempfile.TemporaryDirectory(prefix="semrsm-ranks-") as name:
+        folder = Path(name)
+        needed, free = 3 * 8 * total, shutil.disk_usage(folder).free
+        if needed > free:
+            raise InputError(
+                f"rsa: expected {format_bytes(needed, up=True)} free in {name!r} for the ranks of "
+                f"{total:,} entries; there are {format_bytes(free)}"
+            )
+        ranks = [
+            ranks_on_disk(stream(), total, folder / f"{n}", limit)
+            for n, stream in enumerate((left, right))
+        ]
+        value = pearson_of_streams(*(partial(_pieces, found, limit) for found in ranks))
+        del ranks  # before their files go
+        return value
+
+
+def _pieces(values: Array, limit: int) -> Iterator[Array]:
+    for first in range(0, len(values), limit):
+        yield np.array(values[first : first + limit])

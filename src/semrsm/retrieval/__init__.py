@@ -1,0 +1,1 @@
+"""The most similar images of a gallery: exact, indexed, approximate."""

@@ -1,0 +1,258 @@
+"""A gallery that is measured once and searched many times, in memory or on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._internal.arrays import is_array_in_memory
+from .._internal.storage.folders import folder_aside, put_in_place
+from ..errors import InputError, require
+from ..tokens import PIECE, FlatImages, Measured, Tokens, image_ids, measure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT = "semrsm.index/1"
+
+#: A chunk of vectors on disk: an image that is matched alone is read with its whole chunk.
+CHUNK_BYTES = 2 << 20
+
+
+class Index:
+    """The images of a gallery, for :func:`semrsm.topk`.
+
+    Parameters
+    ----------
+    gallery : array-like, torch.Tensor or list of arrays
+        N images, in any form that :func:`semrsm.gram` takes. Arrays on disk stay there; feature
+        maps in memory are copied once, in the order in which they are searched.
+    ids : sequence, optional
+        Names of the images; their indices by default.
+    provenance : mapping, optional
+        Where the images come from, such as that of :class:`semrsm.Features`: anything that JSON
+        holds. It is kept with the index.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        The names of the images.
+    provenance : mapping
+    means : ndarray, shape (N, C)
+        The mean concept vector of each image, divided by two to the power of its exponent as the
+        vectors are (which is 1 for all but extreme images). Searches start with the images whose
+        means are most like that of the query.
+
+    Raises
+    ------
+    InputError
+        If the gallery is not what it must be. All of it is read twice: to find out, and to average.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> maps = np.random.default_rng(0).normal(size=(20, 8, 3, 3))
+    >>> index = semrsm.Index(maps, ids=[f"photo {n}" for n in range(20)])
+    >>> index = index.add(maps[:1] + 0.1, ids=["one more"])
+    >>> index
+    Index(21 images of 9 vectors, 8 channels)
+    >>> semrsm.topk(maps[:1], index, k=2).names(0)
+    ['photo 0', 'one more']
+    """
+
+    def __init__(
+        self,
+        gallery: Any,
+        *,
+        ids: Sequence[Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.provenance = dict(provenance or {})
+        self.tokens = measure(gallery, "gallery")
+        self.ids = image_ids(ids, self.tokens.count, "ids")
+        if is_array_in_memory(gallery) and not self.tokens.in_place:
+            self.tokens = self.tokens.part(0, self.tokens.count)  # now, not at every search
+        self.means = mean_vectors(self.tokens)
+
+    @classmethod
+    def from_tokens(
+        cls,
+        tokens: Tokens,
+        ids: Sequence[Any] | None,
+        means: NDArray[Any],
+        provenance: Mapping[str, Any],
+    ) -> Index:
+        """Return an index of images that have been checked and averaged already."""
+        index = object.__new__(cls)
+        index.provenance = dict(provenance)
+        index.tokens = tokens
+        index.ids = image_ids(ids, tokens.count, "ids")
+        index.means = means
+        return index
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return self.tokens.count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        sizes = sorted({int(self.tokens.sizes.min()), int(self.tokens.sizes.max())})
+        vectors = " to ".join(map(str, sizes))
+        return f"Index({self.count} images of {vectors} vectors, {self.tokens.channels} channels)"
+
+    def add(self, gallery: Any, *, ids: Sequence[Any] | None = None) -> Index:
+        """Return an index with more images at its end; this one stays as it is.
+
+        Parameters
+        ----------
+        gallery : array-like, torch.Tensor or list of arrays
+            Images with as many channels. Those that are there are not measured again.
+        ids : sequence, optional
+            Their names; their indices in the new index by default.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        InputError
+            If the channels differ, or a name is taken.
+        """
+        more = measure(gallery, "gallery")
+        if more.channels != self.tokens.channels:
+            raise InputError(
+                f"gallery: expected {self.tokens.channels} channels as in the index; got "
+                f"{more.channels}"
+            )
+        names = ids if ids is not None else range(self.count, self.count + more.count)
+        added = image_ids(names, more.count, "ids")
+        both = self.tokens.followed_by(more)
+        means = np.concatenate([self.means, mean_vectors(more)]).astype(both.dtype, copy=False)
+        return Index.from_tokens(both, (*self.ids, *added), means, self.provenance)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the index to a Zarr folder, from which it can be searched without being loaded.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder; it appears when it is complete.
+        overwrite : bool, default False
+            Whether an index that is there may be replaced.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            If something is there that may not be replaced, or the parent folder does not exist.
+        MissingDependencyError
+            If zarr is not installed.
+        """
+        zarr = require("zarr", extra="scale", purpose="Indices on disk")
+        target = Path(path)
+        if not target.resolve().parent.is_dir():
+            raise InputError(f"path: the folder {str(target.parent)!r} does not exist")
+        if target.exists():
+            if not overwrite:
+                raise InputError(f"path: {str(target)!r} exists (allow overwriting to replace it)")
+            Index.load(target)  # nothing else is ever deleted
+        with folder_aside(target) as aside:
+            tokens = self.tokens
+            group = zarr.create_group(aside, zarr_format=3)
+            rows = max(1, CHUNK_BYTES // (tokens.channels * tokens.dtype.itemsize))
+            size = int(tokens.sizes[0]) if tokens.uniform else 1
+            chunk = max(1, rows // size) * size  # whole images where they are of one size
+            vectors = group.create_array(
+                "vectors",
+                shape=(int(tokens.sizes.sum()), tokens.channels),
+                chunks=(min(chunk, int(tokens.sizes.sum())), tokens.channels),
+                dtype=tokens.dtype,
+                compressors=[zarr.codecs.Crc32cCodec()],
+            )
+            at = 0
+            for first, last in tokens.pieces(PIECE):
+                block = tokens.block(first, last).vectors
+                vectors[at : at + len(block)] = block
+                at += len(block)
+            for name in ("sizes", "squared_norms", "exponents"):
+                group.create_array(name, data=getattr(tokens, name), compressors=None)
+            group.create_array("means", data=self.means, compressors=None)
+            group.attrs["semrsm"] = {
+                "format": FORMAT,
+                "ids": list(self.ids),
+                "provenance": self.provenance,
+            }
+            put_in_place(aside, target)
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path) -> Index:
+        """Open an index that :meth:`save` wrote; its images stay on disk.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        zarr = require("zarr", extra="scale", purpose="Indices on disk")
+        try:
+            group = zarr.open_group(Path(path), mode="r")
+            facts = group.attrs["semrsm"]
+            if facts["format"] != FORMAT:
+                raise KeyError("format")
+            tokens = measure(
+                FlatImages(group["vectors"], group["sizes"][:]),
+                "gallery",
+                measured=Measured(group["squared_norms"][:], group["exponents"][:]),
+            )
+            return cls.from_tokens(tokens, facts["ids"], group["means"][:], facts["provenance"])
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"path: expected a folder that Index.save wrote; {str(path)!r} is not one"
+            ) from error
+
+
+def is_index(path: str | Path) -> bool:
+    """Tell whether a folder is what :meth:`Index.save` wrote, by a look at its metadata."""
+    try:
+        facts = json.loads((Path(path) / "zarr.json").read_text(encoding="utf-8"))
+        return bool(facts["attributes"]["semrsm"]["format"] == FORMAT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def mean_vectors(tokens: Tokens) -> NDArray[Any]:
+    """Return the mean concept vector of each image, shape (N, C), in the dtype of the vectors.
+
+    Accumulated in float64, and divided by two to the power of the image's exponent as the vectors
+    are.
+    """
+    means = np.empty((tokens.count, tokens.channels), dtype=tokens.dtype)
+    for first, last in tokens.pieces(PIECE):
+        block = tokens.block(first, last)
+        sums = np.add.reduceat(block.vectors, block.starts[:-1], axis=0, dtype=np.float64)
+        means[first:last] = sums / block.sizes[:, None]
+    return means

@@ -1,0 +1,136 @@
+"""What is asked of a search, with all arguments checked, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._internal.checks import Progress, check_progress, whole_number
+from .._internal.units import memory_budget
+from .._internal.workers import worker_count
+from ..errors import InputError
+from ..kernels import Kernel, resolve_kernel
+from ..matching.optimal import Optimal
+from ..matching.registry import check_comparable
+from ..tokens import Tokens, image_ids, measure
+from .index import Index, mean_vectors
+from .ranking import Ranking
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[np.float64]
+    Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found: the attributes of TopK, and the pairs that ended at each stage."""
+
+    indices: Indices
+    values: Array
+    missed_at_most: Array
+    exact: NDArray[np.bool_]
+    counts: Indices
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of a search; everything has been checked.
+
+    Attributes
+    ----------
+    rows : Tokens
+        The queries.
+    index : Index
+        The gallery.
+    k : int
+    kernel : Kernel
+    ranking : Ranking
+        That of the kernel.
+    ids : tuple of str
+        Names of the queries.
+    exclude : ndarray of bool, shape (Q, N), or None
+    workers : int
+    memory : int
+        In bytes.
+    progress : callable, optional
+    """
+
+    rows: Tokens
+    index: Index
+    k: int
+    kernel: Kernel
+    ranking: Ranking
+    ids: tuple[str, ...]
+    exclude: NDArray[np.bool_] | None
+    workers: int
+    memory: int
+    progress: Progress | None
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of a query and an image of its gallery."""
+        left_out = 0 if self.exclude is None else int(self.exclude.sum())
+        return self.rows.count * self.index.count - left_out
+
+
+def check_question(
+    queries: Any,
+    gallery: Any,
+    k: int,
+    kernel: str | Kernel,
+    ids: Sequence[Any] | None,
+    gallery_ids: Sequence[Any] | None,
+    exclude: ArrayLike | None,
+    workers: int | None,
+    memory: int | str | None,
+    progress: Progress | None,
+) -> Question:
+    """Check the arguments of a search, those that need no features first.
+
+    Raises
+    ------
+    InputError
+        If one is not what it must be.
+    """
+    chosen = resolve_kernel(kernel)
+    ranking = Ranking.of(chosen)
+    threads = worker_count(workers)
+    limit = memory_budget(memory)
+    whole_number(k, "k")
+    check_progress(progress)
+    rows = measure(queries, "queries")
+    if isinstance(gallery, Index):
+        if gallery_ids is not None:
+            raise InputError("gallery_ids: expected None, since an Index has its own")
+        index = gallery
+    else:
+        # The queries themselves, as a gallery, are measured once.
+        tokens = rows if gallery is queries else measure(gallery, "gallery")
+        index = Index.from_tokens(tokens, gallery_ids, mean_vectors(tokens), {})
+    check_comparable(rows, index.tokens, Optimal(), "queries", "gallery")
+    names = image_ids(ids, rows.count, "ids")
+    left_out = _excluded(exclude, rows.count, index.count)
+    available = index.count - (0 if left_out is None else left_out.sum(axis=1))
+    if np.min(available) < k:
+        raise InputError(
+            f"k: expected at most {int(np.min(available))}, the images that a query has to choose "
+            f"from; got {k}"
+        )
+    return Question(rows, index, int(k), chosen, ranking, names, left_out, threads, limit, progress)
+
+
+def _excluded(exclude: ArrayLike | None, rows: int, columns: int) -> NDArray[np.bool_] | None:
+    if exclude is None:
+        return None
+    found = np.asarray(exclude)
+    if found.dtype != bool or found.shape != (rows, columns):
+        raise InputError(
+            f"exclude: expected booleans of shape ({rows}, {columns}), queries by images of the "
+            f"gallery; got {found.dtype} of shape {found.shape}"
+        )
+    return found

@@ -1,0 +1,124 @@
+"""Neighbours as a table, as facts and as files, of exact and approximate results alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._internal.storage.folders import new_folder
+from .._internal.tables import write_json, write_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Neighbours(Protocol):
+    """The attributes that :class:`TopK` and :class:`ApproximateTopK` share."""
+
+    @property
+    def indices(self) -> NDArray[np.int64]:
+        """Images of the gallery, shape (Q, k)."""
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Their similarities, shape (Q, k)."""
+
+    @property
+    def query_ids(self) -> tuple[str, ...]:
+        """The names of the queries."""
+
+    @property
+    def gallery_ids(self) -> tuple[str, ...]:
+        """The names of the gallery's images."""
+
+    @property
+    def kernel(self) -> str:
+        """The kernel's name."""
+
+    def certificate(self) -> dict[str, Any]:
+        """Return how sure the results are, and how many assignments they took."""
+
+    def certainty(self) -> str:
+        """Return the certificate as a sentence."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+
+
+def table_of(found: Neighbours) -> list[dict[str, Any]]:
+    """Return one row for each query and rank: names and similarity."""
+    return [
+        {"query": query, "rank": rank, "result": found.gallery_ids[image], "similarity": value}
+        for query, images, values in zip(
+            found.query_ids, found.indices.tolist(), found.values.tolist(), strict=True
+        )
+        for rank, (image, value) in enumerate(zip(images, values, strict=True), start=1)
+    ]
+
+
+def entries_of(
+    found: Neighbours, more: Mapping[str, NDArray[np.float64]] | None = None
+) -> list[dict[str, Any]]:
+    """Return one entry for each query, with its results.
+
+    Parameters
+    ----------
+    found : TopK or ApproximateTopK
+    more : mapping of str to ndarray of float64, shape (Q,), optional
+        Numbers of each query that its entry has besides.
+    """
+    entries = []
+    for n, query in enumerate(found.query_ids):
+        entry: dict[str, Any] = {"id": query}
+        entry |= {name: float(values[n]) for name, values in (more or {}).items()}
+        pairs = zip(found.indices[n].tolist(), found.values[n].tolist(), strict=True)
+        entry["results"] = [
+            {"rank": rank, "id": found.gallery_ids[image], "similarity": value}
+            for rank, (image, value) in enumerate(pairs, start=1)
+        ]
+        entries.append(entry)
+    return entries
+
+
+def write_neighbours(
+    found: Neighbours,
+    out: str | Path,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    extra: Callable[[Path], object] | None = None,
+) -> Path:
+    """Write ``neighbours.json`` and ``neighbours.csv`` into a new folder.
+
+    Parameters
+    ----------
+    found : TopK or ApproximateTopK
+    out : str or Path
+        The folder; it appears when it is complete.
+    facts : mapping, optional
+        More for the JSON file, such as the command; they stand first.
+    overwrite : bool, default False
+        Whether a folder that has files in it may be replaced.
+    extra : callable, optional
+        Given the unfinished folder, writes more into it.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If the folder may not be written.
+    """
+    given = dict(facts or {})
+    with new_folder(out, overwrite=overwrite) as folder:
+        own = {name: value for name, value in found.to_dict().items() if name not in given}
+        write_json(folder / "neighbours.json", {**given, **own})
+        write_table(folder / "neighbours.csv", table_of(found))
+        if extra is not None:
+            extra(folder)
+    return Path(out)

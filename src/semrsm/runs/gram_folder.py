@@ -1,0 +1,176 @@
+"""The folder of one Gram of a run: a Zarr v3 group, written tile by tile.
+
+::
+
+    <gram>/
+      zarr.json             what was matched with what, in its attributes: the manifest
+      gram/                 (2, N, M) float64, V and its upper bounds; a chunk is a tile
+      row_squared_norms/    (N,) float64        column_…   where columns are other images
+      row_exponents/        (N,) int64
+      row_digests/          (N, 16) uint8: what each image must be
+      tiles/<i>-<j>.json    appears when tile (i, j) is complete: its shape and checksum
+
+The manifest holds a checksum of itself and of the arrays of the images; it is written last, and
+until then a run that is growing is still what it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._internal.storage.files import to_disk
+from .._internal.storage.folders import folder_aside, put_unless_there
+from .._internal.storage.locks import locked
+from ..errors import InputError, require
+from .manifest import FORMAT, UNREADABLE, checksum_of, sealed
+from .side import Side, arrays_of, stored_side
+from .tiles import Tiles
+
+
+class GramFolder(Tiles):
+    """One Gram on disk.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : dict
+        What was matched with what.
+    rows, columns : Side
+        What is known of the images; the same object for one set of images.
+    tiling : Tiling
+
+    Raises
+    ------
+    InputError
+        If the folder is not one that :meth:`create` made, or its manifest is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        found = Path(path)
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        try:
+            group = zarr.open_group(found, mode="r")
+            manifest: dict[str, Any] = dict(group.attrs["semrsm"])
+            if manifest["format"] != FORMAT:
+                raise KeyError("format")
+            checksum, is_symmetric = manifest["checksum"], bool(manifest["is_symmetric"])
+            rows = stored_side(group, manifest, "row")
+            columns = rows if is_symmetric else stored_side(group, manifest, "column")
+            chunks = tuple(group["gram"].chunks)
+        except UNREADABLE as error:
+            raise InputError(
+                f"run: {str(path)!r} holds no Gram of a run, or what describes it is damaged"
+            ) from error
+        if (
+            checksum != checksum_of(manifest, rows, columns)
+            or chunks[1:] != (manifest["tile"],) * 2
+        ):
+            raise InputError(
+                f"run: what describes the Gram in {str(path)!r} is damaged (its checksum differs)"
+            )
+        super().__init__(found, manifest, rows, columns)
+
+    def reopened(self) -> GramFolder:
+        """Open the folder again: it may have grown."""
+        return GramFolder(self.path)
+
+    @classmethod
+    def create(cls, path: Path, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
+        """Make the folder of a Gram without tiles; where one has appeared meanwhile, it stays."""
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with folder_aside(path) as aside:
+            group = zarr.create_group(
+                aside, zarr_format=3, attributes={"semrsm": sealed(manifest, rows, columns)}
+            )
+            side = int(manifest["tile"])
+            group.create_array(
+                "gram",
+                shape=(2, rows.count, columns.count),
+                chunks=(2, side, side),
+                dtype="<f8",
+                # Full-precision numbers hardly compress.
+                compressors=None,
+                fill_value=float("nan"),
+                dimension_names=("value, upper bound", "row", "column"),
+            )
+            for name, data in arrays_of(rows, columns, manifest["is_symmetric"]).items():
+                group.create_array(name, data=data, compressors=None)
+            (aside / "tiles").mkdir()
+            put_unless_there(aside, path)
+
+    def resize(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
+        """Make room for more images; what is there stays.
+
+        Raises
+        ------
+        InputError
+            If another process writes tiles: it would write them without the new images.
+        """
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        with self._alone():
+            group = zarr.open_group(self.path, mode="r+")
+            group["gram"].resize((2, rows.count, columns.count))
+            for name, data in arrays_of(rows, columns, self.tiling.is_symmetric).items():
+                array = group[name]
+                array.resize(data.shape)
+                array[:] = data
+            _keep(self.path, *arrays_of(rows, columns, self.tiling.is_symmetric))
+            self.record(manifest, rows, columns)
+
+    def record(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
+        """Replace the manifest, in one step."""
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        whole = sealed(manifest, rows, columns)
+        zarr.open_group(self.path, mode="r+").attrs.put({"semrsm": whole})
+        _keep(self.path)
+        self.hold(whole, rows, columns)
+
+    def has_room(self) -> bool:
+        """Whether the array is of the size of the run, and no growth of it was interrupted."""
+        zarr = require("zarr", extra="scale", purpose="Runs on disk")
+        shape = zarr.open_array(self.path / "gram", mode="r").shape
+        return tuple(shape) == (2, self.tiling.rows, self.tiling.columns)
+
+    def writing(self) -> contextlib.AbstractContextManager[bool]:
+        """Keep the size as it is while tiles are written; any number of processes may."""
+        return locked(self.path, shared=True)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path, wait=False))
+            except BlockingIOError as error:
+                raise InputError(
+                    f"run: {str(self.path)!r} is being written by another process; it can grow "
+                    "when that has ended"
+                ) from error
+            yield
+
+    def clean(self) -> None:
+        """Delete what interrupted writers have left, unless somebody is writing."""
+        with (
+            contextlib.suppress(BlockingIOError),  # whoever ends last cleans
+            locked(self.path, wait=False) as alone,
+        ):
+            if alone:
+                for pattern in ("gram/**/.*", "tiles/.*", "**/*.partial"):
+                    for left in self.path.glob(pattern):
+                        left.unlink(missing_ok=True)
+
+
+def _keep(group: Path, *arrays: str) -> None:
+    """Have what describes a run on the disk before anything relies on it, in case power fails."""
+    for folder in (group, group / "gram", *(group / name for name in arrays)):
+        for file in [*folder.glob("zarr.json"), *folder.glob("c/**/*")]:
+            if folder.name != "gram" or file.name == "zarr.json":
+                to_disk(file)

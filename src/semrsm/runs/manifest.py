@@ -1,0 +1,160 @@
+"""The manifest of a Gram: the matcher, the version and the images that its tiles belong to.
+
+It is sealed with a checksum of itself and of the arrays beside it. Its fingerprint decides which
+tiles may lie in one Gram.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from .._version import __version__
+from ..errors import InputError
+from ..matching.base import Matcher
+from ..matching.registry import BASELINE, MATCHERS
+from ..tokens import DIGEST, Tokens
+from .side import Side, arrays_of
+
+FORMAT = "semrsm.run.gram/1"
+
+#: Besides the images, these must be the same where tiles are to lie in one Gram; with their names.
+FINGERPRINT = {
+    "semrsm": "the version of semrsm",
+    "matcher": "the matcher",
+    "dtype": "the dtype",
+    "device": "the kind of device",
+    "channels": "the number of channels",
+    "is_symmetric": "whether rows and columns are the same images",
+}
+
+#: Zarr and JSON raise these where a file is missing or damaged.
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError)
+
+
+def stored_label(manifest: Mapping[str, Any]) -> str:
+    """Return the label of the matcher; runs of earlier versions have its name only."""
+    return str(manifest.get("matcher_label", manifest["matcher_name"]))
+
+
+def is_matched(manifest: Mapping[str, Any]) -> bool:
+    """Return whether places were matched; runs of earlier versions have the matcher's name only."""
+    return bool(manifest.get("is_matched", manifest["matcher_name"] != BASELINE))
+
+
+def grids_of(manifest: Mapping[str, Any]) -> list[tuple[int, int] | None]:
+    """Return the grids of the row images and of the column images, where they are known."""
+    grids = (manifest.get("grid"), manifest.get("column_grid"))
+    return [None if grid is None else (int(grid[0]), int(grid[1])) for grid in grids]
+
+
+def new_manifest(
+    layer: str,
+    matcher: Matcher,
+    rows: Tokens,
+    columns: Tokens | None,
+    sides: tuple[Side, Side],
+    *,
+    tile: int,
+    device: str,
+    sources: Sequence[Mapping[str, str]] | None,
+) -> dict[str, Any]:
+    """Return the manifest of a Gram that is to be computed, without its checksum.
+
+    Parameters
+    ----------
+    layer : str
+    matcher : Matcher
+    rows, columns : Tokens
+        The images; `columns` is None where they are compared with each other.
+    sides : (Side, Side)
+        Their ids.
+    tile : int
+        Images on the side of a tile.
+    device : str
+        The kind of device that fills it.
+    sources : sequence of mapping, or None
+        Where the features lie, for other processes.
+    """
+    other = rows if columns is None else columns
+    dtype = np.promote_types(rows.dtype, other.dtype).name
+    return {
+        "format": FORMAT,
+        "semrsm": __version__,
+        "matcher": repr(matcher),
+        "matcher_name": matcher.name,
+        "matcher_label": matcher.label,
+        "matcher_options": asdict(matcher) if is_dataclass(matcher) else None,
+        "is_matched": matcher.solves,
+        "bounds": matcher.bounds,
+        "dtype": dtype,
+        "device": device,
+        "channels": rows.channels,
+        "is_symmetric": columns is None,
+        "tile": tile,
+        "grid": rows.grid,
+        "column_grid": other.grid,
+        "row_ids": list(sides[0].ids),
+        "column_ids": None if columns is None else list(sides[1].ids),
+        "sources": sources,
+        "provenance": {
+            "semrsm": __version__,
+            "numpy": np.__version__,
+            "matcher": repr(matcher),
+            "images": [rows.count, other.count],
+            "vectors": sorted({int(rows.sizes.max()), int(other.sizes.max())}),
+            "channels": rows.channels,
+            "dtype": dtype,
+            "device": device,
+            "layer": layer,
+        },
+    }
+
+
+def checksum_of(manifest: Mapping[str, Any], rows: Side, columns: Side) -> str:
+    """Return the checksum of a manifest and of the arrays beside it."""
+    facts = {key: value for key, value in manifest.items() if key != "checksum"}
+    digest = blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=DIGEST)
+    for array in arrays_of(rows, columns, is_symmetric=False).values():
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def sealed(manifest: Mapping[str, Any], rows: Side, columns: Side) -> dict[str, Any]:
+    """Return a manifest with its checksum."""
+    return {**manifest, "checksum": checksum_of(manifest, rows, columns)}
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Say what keeps tiles of two manifests from being mixed; None if nothing does."""
+    for key, what in FINGERPRINT.items():
+        if old[key] != new[key]:
+            return f"{what} was {old[key]}, and is {new[key]}"
+    return None
+
+
+def matcher_of(manifest: Mapping[str, Any]) -> Matcher:
+    """Return the matcher that a run was laid out for.
+
+    Raises
+    ------
+    InputError
+        If it was laid out by another version, or for a matcher that is not one of the package.
+    """
+    if manifest["semrsm"] != __version__:
+        raise InputError(
+            f"run: laid out by semrsm {manifest['semrsm']}; this is semrsm {__version__}"
+        )
+    options = manifest["matcher_options"]
+    made = MATCHERS.get(manifest["matcher_name"])
+    found = None if made is None or options is None else made(**options)
+    if found is None or repr(found) != manifest["matcher"]:
+        raise InputError(
+            f"run: expected a matcher of semrsm.matchers; this one is {manifest['matcher']}"
+        )
+    return found

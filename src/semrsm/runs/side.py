@@ -1,0 +1,125 @@
+"""The images on the sides of a Gram, as its manifest describes them: ids, norms, digests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..tokens import Measured, Tokens
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+class Side:
+    """What a run knows of the images on one of its sides.
+
+    Attributes
+    ----------
+    ids : tuple of str
+    squared_norms, exponents : ndarray, shape (N,)
+        See :class:`semrsm.tokens.Tokens`.
+    digests : ndarray of uint8, shape (N, 16)
+    """
+
+    def __init__(
+        self,
+        ids: tuple[str, ...],
+        squared_norms: Array,
+        exponents: NDArray[np.int64],
+        digests: NDArray[np.uint8],
+    ) -> None:
+        self.ids = ids
+        self.squared_norms = squared_norms
+        self.exponents = exponents
+        self.digests = digests
+
+    @classmethod
+    def of(cls, tokens: Tokens, ids: tuple[str, ...]) -> Side:
+        """Return what is known of images that have just been measured; digests are a pass."""
+        return cls(ids, tokens.squared_norms, tokens.exponents, tokens.digests())
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return len(self.squared_norms)
+
+    @property
+    def measured(self) -> Measured:
+        """What :class:`semrsm.tokens.Tokens` need not find out again."""
+        return Measured(self.squared_norms, self.exponents)
+
+    def differs(self, other: Side) -> str | None:
+        """Say in which image another side, of as many images or more, differs; None if in none."""
+        count = self.count
+        if other.count < count:
+            return f"there were {count} images, and there are {other.count}"
+        if self.ids != other.ids[:count]:
+            i = next(n for n in range(count) if self.ids[n] != other.ids[n])
+            return f"image {i} is {other.ids[i]!r}, and was {self.ids[i]!r}"
+        same = (self.digests == other.digests[:count]).all(axis=1)
+        if not same.all():
+            i = int(np.argmin(same))
+            return f"the features of image {i} ({self.ids[i]!r}) are not what they were"
+        return None
+
+
+def sides_of(
+    rows: Tokens, columns: Tokens | None, ids: tuple[str, ...], column_ids: tuple[str, ...]
+) -> tuple[Side, Side]:
+    """Return what a manifest records of the images, digests included."""
+    left = Side.of(rows, ids)
+    return left, left if columns is None else Side.of(columns, column_ids)
+
+
+def check_content(tokens: Tokens, digests: NDArray[np.uint8], first: int, path: Path) -> None:
+    """Refuse images in memory that are not those that the run was made for.
+
+    Raises
+    ------
+    InputError
+        If one is another.
+    """
+    same = (tokens.digests() == digests[first : first + tokens.count]).all(axis=1)
+    if not same.all():
+        raise InputError(
+            f"features: expected those that the run {str(path)!r} was made from; those of image "
+            f"{first + int(np.argmin(same))} are others"
+        )
+
+
+def arrays_of(rows: Side, columns: Side, is_symmetric: bool) -> dict[str, NDArray[Any]]:
+    """Return the arrays beside a manifest, by name; of one set of images those of the rows only."""
+    sides = {"row": rows} if is_symmetric else {"row": rows, "column": columns}
+    return {
+        f"{name}_{what}": getattr(side, what)
+        for name, side in sides.items()
+        for what in ("squared_norms", "exponents", "digests")
+    }
+
+
+def stored_side(group: Any, manifest: Mapping[str, Any], name: str) -> Side:
+    """Read one side, "row" or "column", from the group of a Gram.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If an array is missing, or not of the length that the manifest says.
+    """
+    ids = tuple(manifest[f"{name}_ids"])
+    count = len(ids)  # the arrays may be longer already, where a growth was interrupted
+    side = Side(
+        ids=ids,
+        squared_norms=group[f"{name}_squared_norms"][:count],
+        exponents=group[f"{name}_exponents"][:count],
+        digests=group[f"{name}_digests"][:count],
+    )
+    if not len(side.squared_norms) == len(side.exponents) == len(side.digests) == count:
+        raise ValueError(f"{name}: arrays of another length")
+    return side

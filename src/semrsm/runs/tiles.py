@@ -1,0 +1,263 @@
+"""The tiles of one Gram on disk: a chunk and a marker for each.
+
+A chunk is written aside and renamed, and its marker after it. What was interrupted has no marker,
+what was damaged has another checksum, and both are computed again.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._internal.storage.files import replacing
+from ..engine.tiling import Tiling
+from ..errors import SemrsmError
+from ..tokens import DIGEST
+from .manifest import FINGERPRINT, UNREADABLE
+from .side import Side
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+VALUE, UPPER_BOUND = 0, 1
+
+
+class DamagedTileError(SemrsmError):
+    """A tile on disk is not what was written there."""
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What is said of a tile when it is complete.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        How much of it is there: less than all where the run has grown since.
+    largest_gap : float
+    checksum : str
+    """
+
+    shape: tuple[int, int]
+    largest_gap: float
+    checksum: str
+
+
+class Tiles(ABC):
+    """The tiles of one Gram, to be written and read one by one or across.
+
+    Attributes
+    ----------
+    path : Path
+        The folder of the Gram.
+    manifest : dict
+        What was matched with what.
+    rows, columns : Side
+        What is known of the images; the same object for one set of images.
+    tiling : Tiling
+    """
+
+    def __init__(self, path: Path, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
+        self.path = path
+        self.hold(manifest, rows, columns)
+
+    def hold(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
+        """Take what describes the Gram, now or after it has grown."""
+        self.manifest = dict(manifest)
+        self.rows, self.columns = rows, columns
+        self.tiling = Tiling(
+            rows.count, columns.count, int(manifest["tile"]), bool(manifest["is_symmetric"])
+        )
+        self._checked: set[tuple[int, int]] = set()
+
+    @abstractmethod
+    def reopened(self) -> Tiles:
+        """Read again what describes the Gram: it may have grown."""
+
+    def marker(self, tile: tuple[int, int]) -> Path:
+        """Return the file that says that a tile is complete."""
+        return self.path / "tiles" / f"{tile[0]}-{tile[1]}.json"
+
+    def chunk(self, tile: tuple[int, int]) -> Path:
+        """Return the file of a tile."""
+        return self.path / "gram" / "c" / "0" / str(tile[0]) / str(tile[1])
+
+    def marked(self, tile: tuple[int, int]) -> Marker | None:
+        """Return what is said of a tile; None where nothing of it is complete.
+
+        Raises
+        ------
+        DamagedTileError
+            If that cannot be read.
+        """
+        try:
+            found = json.loads(self.marker(tile).read_text(encoding="utf-8"))
+            height, width = found["shape"]
+            marker = Marker((height, width), float(found["largest_gap"]), str(found["checksum"]))
+        except FileNotFoundError:
+            return None
+        except UNREADABLE as error:
+            raise self._damaged(tile, "its marker cannot be read") from error
+        if not all(type(n) is int and 0 < n <= self.tiling.side for n in marker.shape):
+            raise self._damaged(tile, "its marker is not one")
+        return marker
+
+    def complete(self, tile: tuple[int, int]) -> Marker | None:
+        """Return what is said of a tile where all of it is there, by its marker; else None."""
+        try:
+            found = self.marked(tile)
+        except DamagedTileError:
+            return None
+        rows, columns = self.tiling.place(tile)
+        if found is None or found.shape[0] < rows.stop - rows.start:
+            return None
+        return None if found.shape[1] < columns.stop - columns.start else found
+
+    def read_tile(self, tile: tuple[int, int]) -> Array:
+        """Read V and the bounds of what is complete of a tile, shape (2, n, m), and check them.
+
+        Raises
+        ------
+        DamagedTileError
+            If they are not what was written, or cannot be read.
+        """
+        marker = self.marked(tile)
+        if marker is None:
+            raise self._damaged(tile, "it is not complete")
+        height, width = marker.shape
+        rows, columns = self.tiling.place(tile)
+        if height > rows.stop - rows.start or width > columns.stop - columns.start:
+            now = self.reopened()
+            if now.tiling == self.tiling:
+                raise self._damaged(tile, "its marker is not one")
+            return now.read_tile(tile)  # which knows the images that have been added since
+        found = self._load(tile)[:, :height, :width]
+        if self._checksum(tile, found, marker.largest_gap) != marker.checksum:
+            raise self._damaged(tile, "its checksum differs")
+        return found
+
+    def write_tile(self, tile: tuple[int, int], content: Array, largest_gap: float) -> None:
+        """Write V and the bounds of a tile, (2, n, m), and then its marker."""
+        side, shape = self.tiling.side, content.shape[1:]
+        whole = np.ascontiguousarray(content, dtype="<f8")
+        if shape != (side, side):
+            whole = np.full((2, side, side), np.nan, dtype="<f8")
+            whole[:, : shape[0], : shape[1]] = content
+        said = {
+            "shape": list(shape),
+            "largest_gap": largest_gap,
+            "checksum": self._checksum(tile, content, largest_gap),
+        }
+        # An old marker stays meanwhile: it is that of the same content, or of the part of it that
+        # was there before the run grew. Somebody else who writes the tile writes the same bytes.
+        self.chunk(tile).parent.mkdir(parents=True, exist_ok=True)
+        _write(self.chunk(tile), whole)
+        _write(self.marker(tile), (json.dumps(said) + "\n").encode())
+
+    def discard(self, tile: tuple[int, int]) -> None:
+        """Say no more that a tile is complete.
+
+        Its chunk stays until it is replaced: if somebody else has just done so, their marker must
+        not be left without it.
+        """
+        self.marker(tile).unlink(missing_ok=True)
+
+    def read(self, rows: slice, columns: slice, quantity: int = VALUE) -> Array:
+        """Read a part of V or of the bounds.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            From where to where, without negative numbers.
+        quantity : int
+            ``VALUE`` or ``UPPER_BOUND``.
+
+        Raises
+        ------
+        DamagedTileError
+            If a tile is missing or damaged.
+        """
+        found: Array = self._gather(rows, columns, slice(quantity, quantity + 1))[0]
+        return found
+
+    def read_both(self, rows: slice, columns: slice) -> Array:
+        """Read a part of V and of the bounds, (2, n, m), each tile once; see :meth:`read`."""
+        return self._gather(rows, columns, slice(None))
+
+    def _gather(self, rows: slice, columns: slice, quantities: slice) -> Array:
+        count = len(range(2)[quantities])
+        found = np.empty((count, rows.stop - rows.start, columns.stop - columns.start))
+        for i, down, from_row in _crossed(rows, self.tiling.side):
+            for j, across, from_column in _crossed(columns, self.tiling.side):
+                # Of one set of images only tiles on and above the diagonal are there.
+                mirrored = self.tiling.is_symmetric and i > j
+                tile = self._seen((j, i) if mirrored else (i, j))[quantities]
+                whole = tile.swapaxes(1, 2) if mirrored else tile
+                found[:, down, across] = whole[:, from_row, from_column]
+        return found
+
+    def _seen(self, tile: tuple[int, int]) -> Array:
+        """Read a tile, and check it the first time."""
+        if tile in self._checked:
+            return self._load(tile)
+        found = self.read_tile(tile)
+        self._checked.add(tile)
+        return found
+
+    def _load(self, tile: tuple[int, int]) -> Array:
+        side = self.tiling.side
+        try:
+            data = self.chunk(tile).read_bytes()
+        except OSError as error:
+            raise self._damaged(tile, f"it cannot be read: {error.strerror}") from error
+        if len(data) != 2 * side * side * 8:
+            raise self._damaged(tile, "its file is of another size")
+        return np.frombuffer(data, dtype="<f8").reshape(2, side, side)
+
+    def _checksum(self, tile: tuple[int, int], content: Array, largest_gap: float) -> str:
+        """Return a digest of a tile and of what it belongs to: no other tile has the same."""
+        rows, columns = self.tiling.place(tile)
+        _, height, width = content.shape
+        about = [self.manifest[key] for key in FINGERPRINT]
+        digest = blake2b(digest_size=DIGEST)
+        digest.update(json.dumps([*about, tile, [height, width], largest_gap]).encode())
+        digest.update(self.rows.digests[rows.start : rows.start + height].tobytes())
+        digest.update(self.columns.digests[columns.start : columns.start + width].tobytes())
+        digest.update(np.ascontiguousarray(content, dtype="<f8").data)
+        return digest.hexdigest()
+
+    def _damaged(self, tile: tuple[int, int], why: str) -> DamagedTileError:
+        return DamagedTileError(
+            f"run: tile {tile[0]}-{tile[1]} in {str(self.path)!r} is damaged ({why}); the call or "
+            "command that made the run computes it again"
+        )
+
+
+def _write(path: Path, data: Any) -> None:
+    try:
+        with replacing(path) as aside:
+            aside.write_bytes(data)
+    except OSError as error:
+        if error.filename is None:  # as where the disk is full
+            error.filename = str(path)
+        raise
+
+
+def _crossed(part: slice, side: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield the tiles that a part crosses: which, where in the part, and from where in the tile."""
+    for i in range(part.start // side, -(-part.stop // side) if part.stop > part.start else 0):
+        first, last = max(part.start, i * side), min(part.stop, (i + 1) * side)
+        yield (
+            i,
+            slice(first - part.start, last - part.start),
+            slice(first - i * side, last - i * side),
+        )

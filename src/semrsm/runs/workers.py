@@ -1,0 +1,91 @@
+"""One of many workers that fill a run together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .._internal.workers import worker_count
+from ..errors import InputError
+from .executors import open_work
+from .gram_folder import GramFolder
+from .manifest import matcher_of
+from .remaining import Count, Progress, missing_tiles
+from .run import RunProgress, open_run
+
+
+def fill_share(
+    path: str | Path,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    features: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> RunProgress:
+    """Compute every `world`-th tile of a run that has been laid out: one of many workers.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run, on a disk that all workers see; so are the features it was laid out for.
+    rank, world : int
+        Which worker this is, from 0, of how many.
+    features : str or Path, optional
+        The store or file of the features, where this machine has it at another place.
+    workers : int, optional
+        Threads of this worker.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in pairs of this worker's share.
+
+    Returns
+    -------
+    RunProgress
+        Of the whole run.
+
+    Raises
+    ------
+    InputError
+        If there is no run, the features are not where they were or have changed, or rank is not
+        below world.
+    """
+    if world < 1:
+        raise InputError(f"world: expected the number of workers, at least 1; got {world}")
+    if not 0 <= rank < world:
+        raise InputError(f"rank: expected a number from 0 to {world - 1}; got {rank}")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
+    run = open_run(path)
+    threads = worker_count(workers)
+    shares = []
+    for key in run:
+        folder = run.folder(key)
+        sources = _moved(folder, features)
+        work = open_work(folder, sources, matcher_of(folder.manifest), threads)
+        shares.append((work, list(folder.tiling)[rank::world]))
+    count = Count(
+        progress, sum(work.folder.tiling.pairs(tile) for work, tiles in shares for tile in tiles)
+    )
+    for work, tiles in shares:
+        with work.folder.writing():
+            work.fill(missing_tiles(work.folder, count, tiles), count.add)
+        work.folder.clean()
+    count.finish()
+    return run.progress()
+
+
+def _moved(folder: GramFolder, features: str | Path | None) -> list[dict[str, str]]:
+    """Return where this machine has the features of a run."""
+    sources: list[dict[str, str]] | None = folder.manifest["sources"]
+    if sources is None:
+        raise InputError(
+            f"run: {str(folder.path)!r} was made from features in memory, which no other process "
+            "can open"
+        )
+    if features is None:
+        return sources
+    if len({source["path"] for source in sources}) > 1:
+        raise InputError(
+            f"features: expected None, since the run {str(folder.path)!r} is of two stores, which "
+            "must be where they were"
+        )
+    return [{**source, "path": str(features)} for source in sources]

@@ -1,0 +1,18 @@
+"""Images as sets of concept vectors: opened in any form, measured once, read in blocks."""
+
+from .block import Block
+from .forms import FlatImages
+from .measuring import image_ids, measure
+from .tokens import DIGEST, PIECE, Measured, Tokens, fingerprint
+
+__all__ = [
+    "DIGEST",
+    "PIECE",
+    "Block",
+    "FlatImages",
+    "Measured",
+    "Tokens",
+    "fingerprint",
+    "image_ids",
+    "measure",
+]

@@ -1,0 +1,172 @@
+"""The factory of tokens: one pass that checks the features and measures every image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._internal.checks import is_whole_number
+from ..errors import InputError
+from .forms import FlatImages, opened
+from .tokens import PIECE, Measured, Tokens
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .block import Block
+
+#: Entries inside these limits are multiplied as they are; others are first scaled by a power of
+#: two, so that products neither overflow nor become denormal.
+_SAFE = {4: (1e-12, 1e15), 8: (1e-120, 1e120)}
+
+#: Larger entries would overflow when squared in float64.
+_LARGEST = 1e140
+
+
+def measure(
+    x: Any,
+    name: str = "x",
+    *,
+    grid: tuple[int, int] | None = None,
+    measured: Measured | None = None,
+) -> Tokens:
+    """Check features and measure every image once, for any number of calls.
+
+    Parameters
+    ----------
+    x : array-like, torch.Tensor, sequence of arrays or Tokens
+        ``(N, C, H, W)`` feature maps, ``(N, T, D)`` tokens, or a list of N arrays ``(S_i, C)``;
+        tokens that have been measured are returned as they are.
+    name : str, default "x"
+        The argument's name, for errors.
+    grid : (int, int), optional
+        Height and width of the grid that the tokens of every image make, row by row. Feature maps
+        have their own.
+    measured : Measured, optional
+        What an earlier pass over the same data found; it is not made again then.
+
+    Returns
+    -------
+    Tokens
+
+    Raises
+    ------
+    InputError
+        If `x` has another form, is empty, or holds NaN, infinite or huge values, or `grid` does
+        not fit. The whole of `x` is read once to find out, in pieces.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> tokens = semrsm.measure(np.random.default_rng(0).normal(size=(5, 8, 4, 4)))
+    >>> tokens
+    Tokens(5 images of 16 vectors, 8 channels, float64, grid=(4, 4))
+    >>> semrsm.gram(tokens), semrsm.rsm(tokens, matcher="none")  # nothing is measured again
+    (Gram(5 x 5, ...), RSM(5 x 5, kernel='cosine', matcher='none'))
+    """
+    if isinstance(x, Tokens):
+        return x if grid is None else replace(x, grid=_checked_grid(grid, x.grid, x.sizes, name))
+    form = opened(x, name)
+    if grid is not None:
+        grid = _checked_grid(grid, form.grid, form.sizes, name)
+    raw = Tokens(
+        sizes=form.sizes,
+        channels=form.channels,
+        dtype=form.dtype,
+        squared_norms=np.empty(0),
+        exponents=np.zeros(len(form.sizes), dtype=np.int64),
+        grid=form.grid if grid is None else grid,
+        read=form.read,
+        # Of images that were stored by an index, the vectors have been divided already.
+        is_scaled=isinstance(x, FlatImages) and measured is not None,
+        in_place=form.in_place,
+        origin=x,
+    )
+    found = _pass_over(raw, name) if measured is None else measured
+    return replace(
+        raw,
+        squared_norms=found.squared_norms,
+        exponents=found.exponents,
+        in_place=raw.in_place and not found.exponents.any(),
+    )
+
+
+def _checked_grid(
+    grid: Any, known: tuple[int, int] | None, sizes: NDArray[np.int64], name: str
+) -> tuple[int, int]:
+    pair = tuple(grid) if isinstance(grid, (tuple, list)) else ()
+    if len(pair) != 2 or not all(is_whole_number(n) and n >= 1 for n in pair):
+        raise InputError(f"grid: expected (height, width), both >= 1; got {grid!r}")
+    height, width = int(pair[0]), int(pair[1])
+    if not (sizes == height * width).all():
+        raise InputError(
+            f"grid: expected height x width = {int(sizes[0])} vectors in every image of {name}; "
+            f"got {height} x {width}"
+        )
+    if known is not None and known != (height, width):
+        raise InputError(f"grid: expected that of the feature maps of {name}, {known}; got {grid}")
+    return height, width
+
+
+def _pass_over(tokens: Tokens, name: str) -> Measured:
+    """One pass over the data: finiteness, squared norms, the size of the entries."""
+    squared_norms = np.empty(tokens.count)
+    largest = np.empty(tokens.count)
+    for first, last in tokens.pieces(PIECE):
+        block = tokens.block(first, last)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.einsum("sc,sc->s", block.vectors, block.vectors, dtype=np.float64)
+            norms = np.add.reduceat(sums, block.starts[:-1])
+        highest = np.max(np.abs(block.vectors), axis=1).astype(np.float64)
+        if not highest.max() <= _LARGEST:  # also where it is NaN
+            _refuse(block, first, name)
+        largest[first:last] = np.maximum.reduceat(highest, block.starts[:-1])
+        squared_norms[first:last] = norms
+    low, high = _SAFE[tokens.dtype.itemsize]
+    unsafe = (largest > 0) & ((largest <= low) | (largest >= high))
+    exponents = np.zeros(tokens.count, dtype=np.int64)
+    exponents[unsafe] = np.frexp(largest[unsafe])[1]
+    return Measured(squared_norms, exponents)
+
+
+def _refuse(block: Block, first: int, name: str) -> None:
+    for i in range(len(block)):
+        image = block.image(i)
+        bad = np.argwhere(~np.isfinite(image))
+        problem = "NaN or infinity"
+        if not len(bad):
+            bad = np.argwhere(np.abs(image.astype(np.float64)) > _LARGEST)
+            problem = f"a value beyond ±{_LARGEST:g}"
+        if len(bad):
+            vector, channel = bad[0]
+            raise InputError(
+                f"{name}: expected finite values; got {problem} in image {first + i}, "
+                f"vector {vector}, channel {channel}"
+            )
+
+
+def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ...]:
+    """Return the ids of `count` images as distinct strings; the indices where none are given.
+
+    Raises
+    ------
+    InputError
+        If there are too few or too many, or two are the same.
+    """
+    if ids is None:
+        return tuple(str(i) for i in range(count))
+    try:
+        names = tuple(str(i) for i in ids)
+    except TypeError as error:
+        raise InputError(
+            f"{name}: expected a sequence of names; got {type(ids).__name__}"
+        ) from error
+    if len(names) != count:
+        raise InputError(f"{name}: expected {count} ids, one for each image; got {len(names)}")
+    if len(set(names)) != count:
+        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        raise InputError(f"{name}: expected distinct ids; got {twice!r} more than once")
+    return names
