@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from .arrays import to_numpy
+from .checks import is_real_number, whole_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -121,12 +122,10 @@ def check_bootstrap(confidence: float, resamples: int, seed: int) -> None:
         If `confidence` does not lie between 0 and 1, `resamples` is no whole number >= 1, or
         `seed` no whole number >= 0.
     """
-    is_number = isinstance(confidence, (int, float, np.floating))
-    if not is_number or isinstance(confidence, bool) or not 0 < confidence < 1:
+    if not is_real_number(confidence) or not 0 < confidence < 1:
         raise InputError(f"confidence: expected a number between 0 and 1; got {confidence!r}")
     for name, value, least in (("resamples", resamples, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(f"{name}: expected a whole number >= {least}; got {value!r}")
+        whole_number(value, name, least)
 
 
 def resampled_counts(count: int, resamples: int, seed: int) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import InputError
+from .checks import whole_number
 
 Result = TypeVar("Result")
 
@@ -28,9 +28,7 @@ def worker_count(workers: int | None) -> int:
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
-    if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 1:
-        raise InputError(f"workers: expected a whole number >= 1; got {workers!r}")
-    return int(workers)
+    return whole_number(workers, "workers")
 
 
 class Cancellation:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import index as as_index
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.checks import whole_number
 from ..errors import InputError, did_you_mean
 from .backgrounds import checked_backgrounds, made_background, part_of_photo
 from .cutouts import Cutout, fitted_image, opened_cutout, read_cutouts
@@ -160,7 +160,7 @@ class ComposedScenes(ImageFiles):
         backgrounds: Any = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        count, seed = _whole(count, "count", 1), _whole(seed, "seed", 0)
+        count, seed = whole_number(count, "count", 1), whole_number(seed, "seed", 0)
         fewest, most = _range_of_objects(objects_per_scene)
         if objects not in ("things", "folders"):
             raise InputError(
@@ -168,7 +168,7 @@ class ComposedScenes(ImageFiles):
                 f"{did_you_mean(str(objects), ('things', 'folders'))}"
             )
         if vocabulary is not None:
-            vocabulary = _whole(vocabulary, "vocabulary", 1)
+            vocabulary = whole_number(vocabulary, "vocabulary", 1)
         smallest, largest = _numbers(scale, "scale")
         visible_share = _number(min_visible, "min_visible")
         if not isinstance(mirror, bool):
@@ -246,16 +246,6 @@ class ComposedScenes(ImageFiles):
         return image
 
 
-def _whole(value: Any, name: str, least: int) -> int:
-    try:
-        number = None if isinstance(value, (bool, np.bool_)) else as_index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least:
-        raise InputError(f"{name}: expected a whole number >= {least}; got {value!r}")
-    return number
-
-
 def _pair(value: Any) -> tuple[Any, Any] | None:
     if isinstance(value, (tuple, list)) and len(value) == 2:
         return value[0], value[1]
@@ -268,7 +258,7 @@ def _range_of_objects(value: Any) -> tuple[int, int]:
         raise InputError(
             f"objects_per_scene: expected a whole number or two of them; got {value!r}"
         )
-    fewest, most = (_whole(v, "objects_per_scene", 1) for v in pair or (value, value))
+    fewest, most = (whole_number(v, "objects_per_scene", 1) for v in pair or (value, value))
     if fewest > most:
         raise InputError(
             f"objects_per_scene: expected the fewest before the most; got {fewest} before {most}"
@@ -281,7 +271,7 @@ def _checked_size(value: Any, most: int) -> tuple[int, int]:
     if pair is None:
         raise InputError(f"size: expected width and height in pixels; got {value!r}")
     least = cells_on_a_side(most) * SMALLEST_CELL
-    width, height = (_whole(v, "size", 1) for v in pair)
+    width, height = (whole_number(v, "size", 1) for v in pair)
     if min(width, height) < least:
         raise InputError(
             f"size: expected at least {least} pixels in width and height, so that {most} objects "

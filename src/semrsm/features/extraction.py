@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._internal.checks import whole_number
 from .._version import __version__
 from ..errors import InputError, require
 from . import store
@@ -119,8 +120,7 @@ def extract(
         raise InputError(
             f"model: expected a name, a Model or a torch.nn.Module; got {type(model).__name__}"
         )
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"batch_size: expected a whole number >= 1; got {batch_size!r}")
+    batch_size = whole_number(batch_size, "batch_size")
     if dtype not in ("float32", "float16"):
         raise InputError(f"dtype: expected 'float32' or 'float16'; got {dtype!r}")
     if on_error not in ("skip", "raise"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.checks import is_real_number, is_whole_number
+from .._internal.checks import is_real_number, whole_number
 from ..errors import InputError
 from .base import Kernel, bandwidth_of, check_sigma
 
@@ -95,8 +95,7 @@ class Polynomial(Kernel):
     sigma_rules = ("norm",)
 
     def __post_init__(self) -> None:
-        if not is_whole_number(self.degree) or self.degree < 1:
-            raise InputError(f"degree: expected a whole number >= 1; got {self.degree!r}")
+        whole_number(self.degree, "degree")
         if not (is_real_number(self.offset) and 0 <= float(self.offset) < np.inf):
             raise InputError(f"offset: expected a finite number >= 0; got {self.offset!r}")
         check_sigma(self.sigma, self.sigma_rules)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.checks import whole_number
 from ..errors import InputError, did_you_mean, require
 from .common import MEDIUM, TICKS, check_pair, new_figure, shortened
 
@@ -89,8 +90,7 @@ def plot_match(
             f"background: expected one of {', '.join(BACKGROUNDS)}; got {background!r}."
             f"{did_you_mean(str(background), BACKGROUNDS)}"
         )
-    if isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 0:
-        raise InputError(f"top: expected a whole number >= 0; got {top!r}")
+    top = whole_number(top, "top", 0)
     # Both images have height 1; B begins one gap to the right of A.
     widths = [picture.shape[1] / picture.shape[0] for picture in pictures]
     starts = (0.0, widths[0] + 0.12)
