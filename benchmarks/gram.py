@@ -34,6 +34,7 @@ from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 import semrsm
+from semrsm import _native
 from semrsm._internal.units import memory_budget
 from semrsm._internal.workers import Cancellation, one_blas_thread, worker_count
 from semrsm.engine.plan import make_plan
@@ -391,7 +392,7 @@ def main() -> None:
         print(f"measuring S = {size} …", file=sys.stderr)
         rows.append(time_one(features[size], workers, peers, arguments.rounds))
     machine = f"{platform.machine()}, {workers} of {os.cpu_count()} cores, kernels "
-    machine += f"{semrsm.assignment._native.kernels()[0]}, threads {threading.active_count()}"
+    machine += f"{_native.kernels()[0]}, threads {threading.active_count()}"
     print(machine)
     show(rows, workers, list(peers))
     if arguments.json:

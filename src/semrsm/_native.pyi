@@ -19,7 +19,7 @@ def assign(
     upper_bounds: NDArray[np.float64],
     assigned: NDArray[np.int32] | None,
     kernels: str,
-) -> tuple[int, int, int]: ...
+) -> tuple[int, int]: ...
 def greedy(
     data: NDArray[Any],
     offsets: NDArray[np.int64],
@@ -35,7 +35,7 @@ def greedy(
     upper_bounds: NDArray[np.float64],
     assigned: NDArray[np.int32] | None,
     kernels: str,
-) -> tuple[int, int, int]: ...
+) -> tuple[int, int]: ...
 def search(
     data: NDArray[Any],
     offsets: NDArray[np.int64],

@@ -154,7 +154,7 @@ def gram(
     if y is None and column_ids is not None:
         raise InputError("column_ids: expected None, since y was not given")
     rows = measure(x, "x")
-    columns = None if y is None else measure(y, "y")
+    columns = None if y is None else (rows if y is x else measure(y, "y"))
     other = rows if columns is None else columns
     check_comparable(rows, other, chosen, "x", "y")
     engine = resolve_engine(device, chosen, rows, other)

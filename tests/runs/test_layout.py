@@ -107,7 +107,7 @@ def test_two_windows_in_one_run(tmp_path):
         np.testing.assert_allclose(values, wanted, rtol=1e-6)
     assert (small <= large).all()
     assert not np.array_equal(small, large)
-    with pytest.raises(InputError, match="^matchers: expected one or more different ones"):
+    with pytest.raises(InputError, match="^matchers: expected each once"):
         compute_run({"x": x}, run, matchers=[labels[0], matchers[0]])
 
 

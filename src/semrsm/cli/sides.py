@@ -49,7 +49,7 @@ def open_side(
         index = Index.load(path)
         return Side(index, index.ids, dict(index.provenance))
     features = one_layer_of(arguments, path, network, argument)
-    return Side(features[next(iter(features))], features.ids, origin(features))
+    return Side(features.tokens(next(iter(features))), features.ids, origin(features))
 
 
 def check_same(queries: Side, gallery: Side) -> None:

@@ -108,7 +108,7 @@ def forecast(
     budget = memory_budget(memory)
     start = time.perf_counter()
     rows = measure(x, "x")
-    columns = None if y is None else measure(y, "y")
+    columns = None if y is None else (rows if y is x else measure(y, "y"))
     reading = time.perf_counter() - start
     passes = 1.0
     if isinstance(x, Tokens):  # measured before: nor will the job measure them

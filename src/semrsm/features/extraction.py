@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._internal.checks import whole_number
+from .._internal.checks import check_progress, whole_number
 from .._version import __version__
 from ..errors import InputError, require
 from . import store
@@ -121,6 +121,7 @@ def extract(
             f"model: expected a name, a Model or a torch.nn.Module; got {type(model).__name__}"
         )
     batch_size = whole_number(batch_size, "batch_size")
+    check_progress(progress)
     if dtype not in ("float32", "float16"):
         raise InputError(f"dtype: expected 'float32' or 'float16'; got {dtype!r}")
     if on_error not in ("skip", "raise"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._internal.checks import is_whole_number
 from ..errors import InputError, did_you_mean
 from .loaders import efficientnet_lite, local, onnx, timm, torchvision, transformers
 from .models import Model
@@ -189,11 +190,11 @@ def _hint(text: str) -> str:
 def _checked_size(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
-    pair = (size, size) if isinstance(size, int) else size
+    pair = (size, size) if is_whole_number(size) else size
     if (
         not isinstance(pair, (tuple, list))
         or len(pair) != 2
-        or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in pair)
+        or any(not is_whole_number(v) or v < 1 for v in pair)
     ):
         raise InputError(f"size: expected pixels >= 1, or (height, width); got {size!r}")
-    return (pair[0], pair[1])
+    return (int(pair[0]), int(pair[1]))

@@ -278,7 +278,7 @@ class CentredKernel:
             peak = float(np.abs(values).max(initial=0.0))
             if not np.isfinite(peak):
                 raise InputError("a, b: expected finite values; got NaN or infinity")
-            # A matrix that was centred before keeps its unit: rounding there is rounding here.
+            # A matrix that was centred before keeps its unit, in which its rounding is known.
             if peak > 0 and not isinstance(self._matrix, CentredKernel):
                 found = int(np.frexp(peak)[1])
                 if is_zero or found > self._exponent:

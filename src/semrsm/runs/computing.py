@@ -13,7 +13,7 @@ from ..engine.device import device_kind, find_device, resolve_engine
 from ..errors import InputError
 from ..features import Features
 from ..matching.base import Matcher
-from ..matching.registry import check_comparable, resolve_matcher
+from ..matching.registry import check_comparable, resolve_matchers
 from ..tokens import Tokens, image_ids, measure
 from .executors import check_executor, fill_on
 from .filling import Work
@@ -30,7 +30,7 @@ def compute_run(
     out: str | Path,
     *,
     others: Mapping[str, Any] | None = None,
-    matchers: Sequence[str | Matcher] = ("optimal",),
+    matchers: str | Matcher | Sequence[str | Matcher] = ("optimal",),
     ids: Sequence[Any] | None = None,
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
@@ -55,7 +55,7 @@ def compute_run(
         Other layers and matchers join it.
     others : mapping of str to array, optional
         Other images, at the same layers, as columns.
-    matchers : sequence of str or Matcher, default ("optimal",)
+    matchers : str, Matcher or sequence of them, default ("optimal",)
         As for :func:`semrsm.gram`.
     ids, column_ids : sequence, optional
         Names of the images; by default those that `features` and `others` bring, or their indices.
@@ -93,16 +93,13 @@ def compute_run(
     UserWarning
         If tiles were damaged; they are named, and computed again.
     """
-    chosen = [resolve_matcher(matcher) for matcher in matchers]
-    labels = [matcher.label for matcher in chosen]
+    chosen = list(resolve_matchers(matchers).values())
     for matcher in chosen:
         if type(matcher).__repr__ is object.__repr__:
             raise InputError(
                 f"matchers: expected matchers whose repr tells their options, by which a run knows "
                 f"them again; that of {type(matcher).__name__} does not (a dataclass has one)"
             )
-    if not chosen or len(set(labels)) < len(labels):
-        raise InputError(f"matchers: expected one or more different ones; got {list(matchers)}")
     for name, given in (("features", features), ("others", others)):
         if not isinstance(given, Mapping) and not (given is None and name == "others"):
             raise InputError(f"{name}: expected arrays by layer; got {type(given).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .._internal.checks import check_progress, is_whole_number
 from .._internal.workers import worker_count
 from ..errors import InputError
 from .executors import open_work
@@ -48,12 +49,11 @@ def fill_share(
         If there is no run, the features are not where they were or have changed, or rank is not
         below world.
     """
-    if world < 1:
-        raise InputError(f"world: expected the number of workers, at least 1; got {world}")
-    if not 0 <= rank < world:
-        raise InputError(f"rank: expected a number from 0 to {world - 1}; got {rank}")
-    if progress is not None and not callable(progress):
-        raise InputError(f"progress: expected a function of (done, total); got {progress!r}")
+    if not is_whole_number(world) or world < 1:
+        raise InputError(f"world: expected the number of workers, at least 1; got {world!r}")
+    if not is_whole_number(rank) or not 0 <= rank < world:
+        raise InputError(f"rank: expected a number from 0 to {world - 1}; got {rank!r}")
+    check_progress(progress)
     run = open_run(path)
     threads = worker_count(workers)
     shares = []

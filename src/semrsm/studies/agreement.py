@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.arrays import to_numpy
-from .._internal.checks import Progress
+from .._internal.checks import Progress, check_progress
 from .._internal.provenance import versions
 from .._internal.statistics import (
     check_bootstrap,
@@ -133,6 +133,7 @@ def class_agreement(
     >>> [row["matcher"] for row in study.table]
     ['none', 'optimal']
     """
+    check_progress(progress)
     by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     check_bootstrap(confidence, resamples, seed)
     features = chosen_features(features, layers, fewest=4)

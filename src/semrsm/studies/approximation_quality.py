@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .._internal.checks import Progress, whole_number
+from .._internal.checks import Progress, check_progress, whole_number
 from .._internal.provenance import versions
 from ..api import gram
 from ..errors import InputError, did_you_mean
@@ -160,6 +160,7 @@ def approximation(
     >>> [(row["vectors"], row["matcher"]) for row in study.table]
     [(16, 'greedy'), (16, 'optimal')]
     """
+    check_progress(progress)
     by_matcher = resolve_matchers(matchers)
     exact = next((n for n, m in by_matcher.items() if isinstance(m, Optimal)), None)
     if exact is None:

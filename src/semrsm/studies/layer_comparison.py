@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .._internal.checks import Progress
+from .._internal.checks import Progress, check_progress
 from .._internal.provenance import versions
 from ..errors import InputError
 from ..features import Features
@@ -133,6 +133,7 @@ def layers(
     >>> [(row["layer_a"], row["cka"] < 1) for row in study.diagonal]
     [('map', True), ('pooled', False)]
     """
+    check_progress(progress)
     by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     fewest = DEBIASED_IMAGES
     if interval is not None:

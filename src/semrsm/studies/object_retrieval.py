@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._internal.checks import Progress, whole_number
+from .._internal.checks import Progress, check_progress, whole_number
+from .._internal.labels import listed
 from .._internal.provenance import versions
 from .._internal.statistics import check_bootstrap, resampled_counts
 from ..errors import InputError
@@ -176,11 +177,11 @@ def retrieval(
     >>> [round(row["f1"], 2) for row in study.table if row["score"] == "mean"]  # none, optimal
     [0.0, 1.0]
     """
+    check_progress(progress)
     by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     chosen_baselines = checked_baselines(baselines, by_matcher)
     check_bootstrap(confidence, resamples, seed)
-    sizes = [k] if isinstance(k, (int, np.integer)) else list(k)
-    depths = sorted({whole_number(size, "k") for size in sizes})
+    depths = sorted({whole_number(size, "k") for size in listed(k)})
     if not depths:
         raise InputError("k: expected at least one number of results; got none")
     features = chosen_features(features, layers, fewest=3)

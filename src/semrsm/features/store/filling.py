@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..._internal.arrays import Array
-from ..._internal.storage.folders import folder_aside, put_in_place
+from ..._internal.storage.folders import folder_aside, put_in_place, put_unless_there
 from ..._internal.storage.locks import only_process
 from ...errors import InputError, require
 from .format import CHUNK_BYTES, CHUNK_IMAGES, FORMAT, PURPOSE, records_of, write_group
@@ -177,8 +177,7 @@ def _make(target: Path, plan: Mapping[str, Any]) -> None:
     """Make an empty store; where one has appeared meanwhile, it stays."""
     with folder_aside(target) as aside:
         write_group(aside, plan)
-        with contextlib.suppress(OSError):  # its lock tells whose it is
-            aside.rename(target)
+        put_unless_there(aside, target)  # the lock of the one that is there tells whose it is
 
 
 def _clear(target: Path) -> None:
