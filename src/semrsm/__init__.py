@@ -61,7 +61,7 @@ __all__ = [
     "topk",
 ]
 
-#: Loaded when first used: they are not part of the NumPy-only core.
+#: Names that are loaded on first use: they need more than the NumPy-only core.
 _LATER = {
     **dict.fromkeys(("Features", "extract", "load_features", "load_model"), "features"),
     **dict.fromkeys(("Run", "StoredGram", "compute_run", "merge_runs", "open_run"), "runs"),

@@ -1,1 +1,1 @@
-"""What several rooms use: arrays, threads, files, units, statistics and checks."""
+"""Helpers that several packages share: arrays, threads, files, units, statistics and checks."""

@@ -1,4 +1,4 @@
-"""Checks of arguments that many functions share, each with its one wording."""
+"""Checks of arguments that many functions share, each with one wording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 
-#: Called in the caller's thread with what has been done so far and all there is to do.
+#: Called in the caller's thread with the work done so far and the total.
 Progress = Callable[[int, int], object]
 
 

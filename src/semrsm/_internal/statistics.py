@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def auc(same: ArrayLike, different: ArrayLike) -> float:
-    """Return the probability that a value of `same` exceeds one of `different`, ties half.
+    """Return the probability that a value of `same` exceeds one of `different`; ties count half.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def auc(same: ArrayLike, different: ArrayLike) -> float:
     Returns
     -------
     float
-        The area under the ROC curve: 1 where they are told apart without error, 0.5 by chance.
+        The area under the ROC curve: 1 where the two separate without error, 0.5 by chance.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def separation(same: ArrayLike, different: ArrayLike) -> float:
     Returns
     -------
     float
-        Infinite where both groups are constant and differ, NaN where they are also equal.
+        Infinite where both groups are constant and differ, NaN where they are constant and equal.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def separation(same: ArrayLike, different: ArrayLike) -> float:
 
 
 def sample_of(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Return `values` as one or more finite numbers, refusing anything else by name."""
+    """Return `values` as an array of one or more finite numbers; errors name the argument."""
     sample = to_numpy(values, name).astype(np.float64)
     if sample.ndim != 1 or sample.size == 0:
         raise InputError(
@@ -90,7 +90,7 @@ def percentile_interval(values: ArrayLike, confidence: float) -> tuple[float, fl
     Parameters
     ----------
     values : array-like, shape (R,)
-        A statistic of R resamples; those that are NaN, for which it is undefined, do not count.
+        A statistic of R resamples; NaN, for a resample where it is undefined, does not count.
     confidence : float
         Between 0 and 1.
 
@@ -113,13 +113,13 @@ def percentile_interval(values: ArrayLike, confidence: float) -> tuple[float, fl
 
 
 def check_bootstrap(confidence: float, resamples: int, seed: int) -> None:
-    """Refuse options of a bootstrap that mean nothing.
+    """Refuse invalid options of a bootstrap.
 
     Raises
     ------
     InputError
-        If `confidence` does not lie between 0 and 1, `resamples` is no whole number >= 1, or
-        `seed` no whole number >= 0.
+        If `confidence` does not lie between 0 and 1, `resamples` is not a whole number >= 1, or
+        `seed` is not a whole number >= 0.
     """
     is_number = isinstance(confidence, (int, float, np.floating))
     if not is_number or isinstance(confidence, bool) or not 0 < confidence < 1:
@@ -130,7 +130,7 @@ def check_bootstrap(confidence: float, resamples: int, seed: int) -> None:
 
 
 def resampled_counts(count: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Draw `count` things with replacement, again and again, and count how often each came.
+    """Draw `count` items with replacement in each resample; count how often each is drawn.
 
     Parameters
     ----------
@@ -139,8 +139,8 @@ def resampled_counts(count: int, resamples: int, seed: int) -> NDArray[np.int64]
     Returns
     -------
     ndarray of int64, shape (resamples, count)
-        Every row sums to `count`. The same arguments give the same draws, which is what makes the
-        resampled difference of two statistics a paired one.
+        Every row sums to `count`. The same arguments give the same draws, so the resampled
+        difference of two statistics is paired.
     """
     rng = np.random.default_rng(seed)
     drawn: NDArray[np.int64] = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
@@ -154,22 +154,22 @@ def pair_correlations(
     counts: NDArray[np.int64],
     method: str,
 ) -> NDArray[np.float64]:
-    """Correlate statistics of pairs of things with a reference, over resamples of the things.
+    """Correlate statistics of pairs of items with a reference, over resamples of the items.
 
-    A pair of two things that were drawn m and n times counts m·n times, and the pairs of a thing
-    with itself that drawing it twice makes are left out, since neither statistic means there what
-    it means elsewhere.
+    A pair of items that were drawn m and n times counts m·n times. An item that is drawn twice also
+    forms a pair with itself; such pairs are left out, since their statistics cannot be compared
+    with those of distinct items.
 
     Parameters
     ----------
     samples : array-like, shape (V, P)
         V statistics of P pairs.
     reference : array-like, shape (P,)
-        What each of them is correlated with.
+        The value that each of them is correlated with.
     pairs : (ndarray, ndarray) of int64, shape (P,)
-        The two things of each pair; never the same.
+        The two items of each pair, always distinct.
     counts : ndarray of int64, shape (R, N)
-        How often each resample holds each thing: :func:`resampled_counts`.
+        How often each resample holds each item: :func:`resampled_counts`.
     method : {"pearson", "spearman"}
         Spearman: ranks among the pairs of the resample, ties sharing their mean rank.
 
@@ -207,10 +207,10 @@ def pair_correlations(
 
 
 class _Weighted:
-    """One statistic of pairs, to be centred, as values or as ranks, under changing weights."""
+    """One statistic of pairs, which is centred, as values or as ranks, under changing weights."""
 
     def __init__(self, values: NDArray[np.float64], method: str) -> None:
-        self._values = values - values.mean()  # so that the weighted mean rounds no digits away
+        self._values = values - values.mean()  # so that the weighted mean loses no digits
         self._ranked = method == "spearman"
         if self._ranked:
             self._order = np.argsort(values, kind="stable")
@@ -229,7 +229,8 @@ class _Weighted:
         if total == 0:
             return np.zeros_like(values)
         centred: NDArray[np.float64] = values - _dot(weights, values) / total
-        # What the mean of equal values is off by is no variation; looked at where it can be that.
+        # The rounding of the mean is not variation: where only that may be left, compare the
+        # values.
         rounding = 8 * np.finfo(float).eps * float(np.abs(values).max())
         if _dot(weights * centred, centred) <= rounding**2 * total:
             kept = values[weights > 0]
@@ -238,7 +239,7 @@ class _Weighted:
         return centred
 
     def _ranks(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the ranks that the values have where each is repeated by its weight."""
+        """Return the ranks of the values, each of them repeated as often as its weight says."""
         together = weights[self._order]
         if len(self._starts) < len(together):
             together = np.add.reduceat(together, self._starts)

@@ -14,7 +14,7 @@ _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def memory_budget(memory: int | str | None) -> int:
-    """Return `memory` in bytes; half of what the machine has where it is None.
+    """Return `memory` in bytes; by default half of the machine's memory.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""What the library does to a disk: files and folders made aside and renamed, and locks."""
+"""Safe writes to disk: files and folders that are renamed when they are complete, and locks."""
