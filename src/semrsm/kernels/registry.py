@@ -1,4 +1,4 @@
-"""Kernels by name: what is known, and how it is asked for."""
+"""Kernels by name: the registry, and how names are resolved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Made = TypeVar("Made", bound=type[Kernel])
 
 
 def register(kernel: Made) -> Made:
-    """Make a kernel known by its name, wherever names are taken; usable as a decorator.
+    """Register a kernel by its name, for every function that takes names; usable as a decorator.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def register(kernel: Made) -> Made:
     Raises
     ------
     InputError
-        If it is not one, or another kernel has the name.
+        If it is not such a class, or another kernel has the name.
     """
     registered(KERNELS, kernel, Kernel, "kernel")
     return kernel
@@ -92,7 +92,7 @@ def resolve_kernels(
     *,
     required: bool = True,
 ) -> dict[str, Kernel]:
-    """Return several kernels by label; `sigma` goes to those of them that take it.
+    """Return several kernels by label; `sigma` goes to those that take it.
 
     Parameters
     ----------
@@ -101,12 +101,12 @@ def resolve_kernels(
     sigma : float or str, optional
         The bandwidth.
     required : bool, default True
-        Whether `sigma` is refused where none of the kernels takes it.
+        Whether `sigma` is refused if no kernel takes it.
 
     Raises
     ------
     InputError
-        If there are none, one is unknown or named twice, or none of them takes `sigma`.
+        If there are no kernels, one is unknown or named twice, or no kernel takes `sigma`.
 
     Examples
     --------
@@ -124,7 +124,8 @@ def resolve_kernels(
         if isinstance(kernel, str) and "sigma=" not in kernel and _takes(found, sigma)
     ]
     if not takers and required:
-        # Named in full where there is one kernel, and a rule that nobody knows is refused by name.
+        # A kernel with a bandwidth raises the more precise error: an unknown rule, or sigma given
+        # twice.
         for kernel, found in zip(given, named, strict=True):
             if isinstance(kernel, str) and found.takes_sigma:
                 resolve_kernel(kernel, sigma)
