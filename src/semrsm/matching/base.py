@@ -1,7 +1,8 @@
 """The contract of a matcher: how the concept vectors of two images are paired.
 
 A matcher gets a tile of pairs and returns, for each pair, the matched inner product of *its*
-matching and an upper bound, so that every value comes with what a better matching could still gain.
+matching and an upper bound, so that every value comes with a limit to the gain of a better
+matching.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TILE_IMAGES = 64
 
 
 class Workspace:
-    """What one thread reuses from tile to tile: a buffer for products, and the way to stop it."""
+    """The state that a thread keeps from tile to tile: a buffer for products, a cancellation."""
 
     def __init__(self, cancellation: Cancellation, product_guard: Any) -> None:
         self.cancellation = cancellation
@@ -41,7 +42,7 @@ class Workspace:
         """Return ``left @ right.T``, shape (len(left), len(right)); valid until the next call."""
         size = len(left) * len(right)
         if self._buffer.size < size or self._buffer.dtype != left.dtype:
-            # The solver reads rows where they lie: on cache lines, if the buffer starts on one.
+            # The solver reads rows in place; they can start on cache lines only if the buffer does.
             raw = np.empty(size * left.itemsize + 64, dtype=np.uint8)
             first = -raw.ctypes.data % 64
             self._buffer = raw[first : first + size * left.itemsize].view(left.dtype)
@@ -52,7 +53,7 @@ class Workspace:
 
 @dataclass(frozen=True, eq=False)
 class PairTile:
-    """Pairs of images to be matched, among two blocks.
+    """Pairs of images to be matched, from two blocks.
 
     Attributes
     ----------
@@ -77,7 +78,7 @@ class PairTile:
         return len(self.left)
 
     def affinities(self) -> Array:
-        """Return the inner products of all vectors of both blocks: one product for all pairs."""
+        """Return the inner products of all vectors of both blocks: one matrix product."""
         return self.workspace.product(self.rows.vectors, self.columns.vectors)
 
 
@@ -88,10 +89,10 @@ class Matched:
     Attributes
     ----------
     values, upper_bounds : ndarray of float64, shape (P,)
-        The matched inner products, and what no matching exceeds (see :attr:`Matcher.bounds`).
+        The matched inner products, and upper bounds (see :attr:`Matcher.bounds`).
     matchings : ndarray of int32, shape (P, S), or None
-        The vector of the right image that each vector of the left one was matched with, in the
-        order of the blocks, −1 where it stays free; if they were kept.
+        For each vector of the left image the matched vector of the right image, in the order of the
+        blocks, −1 where it stays free; None unless matchings are kept.
     """
 
     values: NDArray[np.float64]
@@ -107,20 +108,20 @@ class Matcher(ABC):
     name : str
         The public name.
     solves : bool
-        Whether an assignment is solved or approximated for each pair; False where every place is
-        compared with the same place.
+        Whether an assignment is solved or approximated for each pair; False where each location is
+        compared with the same location.
     bounds : {"optimal", "own"}
-        What the upper bounds bound: the optimal matching, or the best one that the matcher's own
-        constraints allow.
+        The matching that the upper bounds refer to: the optimal one, or the best one under the
+        matcher's own constraints.
     needs_equal_sizes : bool
-        Whether it compares only images of one S.
+        Whether all images must have the same S.
     needs_positions : bool
         Whether images must have a grid.
     solves_self : bool
-        Whether an image must be matched with itself like with any other; if not,
-        :meth:`self_values` are its values.
+        Whether an image must be matched with itself like any other pair; if not,
+        :meth:`self_values` returns these values.
     engines : tuple of str
-        The engines that run it.
+        The names of the engines that run it.
     copies_blocks : bool
         Whether :meth:`prepare` needs memory for a copy.
     """
@@ -160,7 +161,8 @@ class Matcher(ABC):
     def self_values(self, tokens: Tokens) -> NDArray[np.float64]:
         """Return V(X, X) of every image without solving, shape (N,).
 
-        ‖X‖², since the identity is the best matching of an image with itself (Cauchy–Schwarz).
+        This is ‖X‖², since the identity is the best matching of an image with itself
+        (Cauchy–Schwarz).
         """
         return tokens.squared_norms
 
@@ -171,11 +173,11 @@ class Matcher(ABC):
     def tile_bytes(
         self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
     ) -> int:
-        """Return what one thread allocates for a tile of images of so many vectors."""
+        """Return the bytes that one thread allocates for a tile of images of these sizes."""
         tile = images[0] * images[1] * sizes[0] * sizes[1] * item
         return tile + 4 * sizes[0] * sizes[1] * 8  # two matrices abreast, and one in float64
 
 
 def clipped_side(images: float) -> int:
-    """Return a number of images as the side of a tile."""
+    """Return a number of images, rounded and clipped, as the side of a tile."""
     return max(1, min(TILE_IMAGES, round(images)))

@@ -10,7 +10,7 @@ from ..tokens import Block
 from .base import Matched, Matcher, PairTile, clipped_side
 from .norms import norm_bounds, norms_of, padded_norms
 
-#: What the images on one side of a tile take where they are widened to float64.
+#: Bytes of the images on one side of a tile, widened to float64.
 WIDENED_BYTES = 8 << 20
 
 
@@ -32,13 +32,13 @@ class NoMatch(Matcher):
         return replace(block, norms=padded_norms(norms[order], block))
 
     def tile_side(self, size: int, channels: int) -> int:
-        """Return how many images, widened to float64, take a few megabytes."""
+        """Return how many images, widened to float64, fit into a few megabytes."""
         return clipped_side(WIDENED_BYTES / (size * channels * 8))
 
     def tile_bytes(
         self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
     ) -> int:
-        """Return what the widened images of a tile take; there are no affinities."""
+        """Return the bytes of the widened images of a tile; there are no affinities."""
         return (images[0] * sizes[0] + images[1] * sizes[1]) * channels * 8
 
     def pairs(self, tile: PairTile) -> Matched:
