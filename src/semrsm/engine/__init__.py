@@ -1,1 +1,1 @@
-"""Where tiles of pairs run, and what that takes: plans, threads, the GPU, forecasts."""
+"""Where tiles of pairs run: plans, memory, threads, the GPU, forecasts."""

@@ -1,4 +1,4 @@
-"""The contract of an engine: where the tiles of a job run, never what is computed in them."""
+"""The contract of an engine: it runs the tiles of a job, and leaves the matching to matchers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ class Engine(ABC):
     Attributes
     ----------
     name : str
-        ``"cpu"`` or ``"cuda"``: what provenance and manifests record, and what
-        :attr:`Matcher.engines` lists.
+        ``"cpu"`` or ``"cuda"``: its name in provenance, manifests and :attr:`Matcher.engines`.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def supports(self, matcher: Matcher, rows: Tokens, columns: Tokens) -> str | None:
-        """Return why the engine cannot match these images, or None where it can."""
+        """Return why the engine cannot match these images, or None if it can."""
 
     @abstractmethod
     def run(
@@ -44,7 +43,7 @@ class Engine(ABC):
         upper_bounds: NDArray[np.float64],
         progress: Progress | None,
     ) -> None:
-        """Match all pairs of `x` and `y`, or the upper triangle of `x`, into the results.
+        """Match all pairs of `x` and `y`, or the upper triangle of `x`, and write the results.
 
         The diagonal is left out unless the matcher must solve it (:attr:`Matcher.solves_self`).
 
@@ -53,7 +52,7 @@ class Engine(ABC):
         x, y : Tokens
             The inputs.
         matcher : Matcher
-            What is computed.
+            The matcher.
         plan : Plan
             Panels, tiles and threads.
         values, upper_bounds : ndarray of float64, shape (N, M)

@@ -1,4 +1,4 @@
-"""Which engine matches what: the one rule for devices, in memory, in runs and in forecasts."""
+"""The one rule that chooses the engine of a job, in memory, in runs and in forecasts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .threads import THREADS
 
 
 def device_kind(device: str | None) -> str:
-    """Return ``"cpu"`` or ``"cuda"``, whether or not there is one.
+    """Return ``"cpu"`` or ``"cuda"``, whether or not there is a GPU.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def device_kind(device: str | None) -> str:
 
 
 def check_device(device: str | None) -> Any:
-    """Return None for the CPU, or the torch device of a GPU that is there.
+    """Return None for the CPU, or the torch device of an available GPU.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def check_device(device: str | None) -> Any:
     Raises
     ------
     InputError
-        If `device` is none of these, or there is no such GPU.
+        If `device` is not one of these, or there is no such GPU.
     MissingDependencyError
         If torch or Triton is not installed.
     """
@@ -59,9 +59,10 @@ def check_device(device: str | None) -> Any:
 
 
 def find_device(device: str | None, matcher: Matcher) -> Any:
-    """Return the torch device of a GPU that a matcher runs on, and None for the CPU.
+    """Return the torch device of the GPU that a matcher runs on, or None for the CPU.
 
-    Before any work is done: :func:`check_device`, for matchers that have a GPU kernel.
+    Called before any work, so that a missing GPU is refused early. A matcher without a GPU kernel
+    runs on the CPU.
     """
     if device_kind(device) not in matcher.engines:
         return None
@@ -78,18 +79,18 @@ def resolve_engine(
 ) -> Engine:
     """Return the engine that matches these images on a device.
 
-    A GPU matches what it can. The CPU matches everything else, and one warning says why.
+    The GPU takes the jobs that it supports. The CPU takes all others, and one warning says why.
 
     Parameters
     ----------
     device : str or None
         As for :func:`check_device`.
     matcher : Matcher
-        What is computed.
+        The matcher.
     rows, columns : Tokens
         The images.
     here : bool, default True
-        Whether this process matches the images, and must have the GPU.
+        Whether this process matches the images, and so must have the GPU.
 
     Raises
     ------

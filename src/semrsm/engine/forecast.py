@@ -1,4 +1,4 @@
-"""What a job will take, said before it starts: pairs, memory, disk, and the time."""
+"""Forecasts of a job before it starts: pairs, memory, disk and time."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from .device import find_device, resolve_engine
 from .plan import calibration_plan, choose_side, make_plan
 from .tiling import Tiling
 
-#: Seconds of matching from which the time is projected: the first calls of a process are slow, and
-#: what other processes do comes and goes.
+#: Seconds of matching from which the time is projected: long enough to average out slow first calls
+#: and the load of other processes.
 CALIBRATION = 0.7
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a job takes.
+    """The projected cost of a job.
 
     Attributes
     ----------
     pairs : int
         Pairs of images that are matched.
     assignments : int
-        Assignment problems among them that are solved or approximated; none where every place is
-        compared with the same place.
+        Assignment problems that are solved or approximated; 0 where each location is compared with
+        the same location.
     seconds : float
         Projected from a short calibration on the features themselves, on as many threads.
     memory : int
-        The peak in bytes of what is allocated.
+        The peak of the allocated memory, in bytes.
     disk : int
         Bytes that the results take on disk; 0 where they stay in memory.
     tiles : int
@@ -73,16 +73,17 @@ def forecast(
     on_disk: bool = False,
     device: str | None = None,
 ) -> Forecast:
-    """Say what :func:`semrsm.gram` of the same arguments would take.
+    """Forecast the cost of :func:`semrsm.gram` with the same arguments.
 
     The features are read once, and matched for about a second.
 
     Parameters
     ----------
     x, y, matcher, workers, memory, device
-        As for :func:`semrsm.gram`: what a GPU cannot match is forecast for the CPU, with a warning.
+        As for :func:`semrsm.gram`. A job that the GPU does not support is forecast for the CPU,
+        with a warning.
     on_disk : bool, default False
-        Whether the results are to lie on disk (``out=``) and not in memory.
+        Whether the results will lie on disk (``out=``) and not in memory.
 
     Returns
     -------
@@ -91,8 +92,8 @@ def forecast(
     Raises
     ------
     InputError
-        If an argument is not what it must be, or the job does not fit into `memory`; the message
-        names the smallest budget that would do.
+        If an argument is invalid, or the job does not fit into `memory`; the message names the
+        smallest sufficient budget.
 
     Examples
     --------
@@ -110,7 +111,7 @@ def forecast(
     columns = None if y is None else measure(y, "y")
     reading = time.perf_counter() - start
     passes = 1.0
-    if isinstance(x, Tokens):  # measured before: nor will the job measure them
+    if isinstance(x, Tokens):  # measured already: the job will not measure them either
         reading, passes = _seconds_to_read(rows), 0.0
     other = rows if columns is None else columns
     check_comparable(rows, other, chosen, "x", "y")
@@ -125,7 +126,7 @@ def forecast(
         disk = 16 * sum(
             (r.stop - r.start) * (c.stop - c.start) for r, c in map(tiling.place, tiling)
         )
-        # Measured, digested, and then each column's panel read again for each row of tiles.
+        # Besides measuring: one pass for digests, and a panel of columns is read for each tile.
         passes += 1 + tiles * side / rows.count
     else:
         plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
@@ -146,12 +147,15 @@ def forecast(
 def _seconds_per_pair(
     rows: Tokens, columns: Tokens, matcher: Matcher, workers: int, engine: Engine
 ) -> float:
-    """Match more and more images, spread over the features, until that takes long enough."""
+    """Return the seconds per pair.
+
+    Matches more and more images, spread over the features, until that takes long enough.
+    """
     side = matcher.tile_side(int(rows.sizes.max()), rows.channels)
     count = max(2, min(side, rows.count))
     while True:
         left = _spread(rows, count, 0.0)
-        # Other images than those, where there are: of one image with itself nothing is solved.
+        # Other images than the rows, if there are any: an image with itself is not a typical pair.
         right = _spread(columns, count, 0.5)
         plan = calibration_plan(left, right, matcher, workers)
         start = time.perf_counter()
@@ -165,7 +169,7 @@ def _seconds_per_pair(
 
 
 def _seconds_to_read(tokens: Tokens) -> float:
-    """Return about what a pass over the images takes, from the time of one piece of them."""
+    """Estimate the seconds of a pass over the images from the time of one piece of them."""
     first, last = next(tokens.pieces(PIECE))
     start = time.perf_counter()
     tokens.block(first, last)

@@ -1,4 +1,4 @@
-"""The engine of NVIDIA GPUs: what it supports, known before torch and Triton are loaded."""
+"""The engine of NVIDIA GPUs; it knows its limits before torch and Triton are loaded."""
 
 from __future__ import annotations
 
