@@ -38,7 +38,7 @@ def load_archive(
     facts: Sequence[str],
     optional: Sequence[str] = (),
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    """Read what :func:`save_archive` wrote, refusing any other file by name.
+    """Read a file that :func:`save_archive` wrote, and refuse any other file.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def load_archive(
     facts : sequence of str
         The facts that it must hold.
     optional : sequence of str
-        Facts that it may hold besides, and no others.
+        Facts that it may hold too; all others are refused.
     """
     source = Path(path)
     if not source.is_file():
@@ -60,7 +60,7 @@ def load_archive(
     name = kind.partition("/")[0]
     refusal = f"path: expected a file written by {name}.save; {source} is not"
     try:
-        # Opened here: NumPy leaves a file that is no archive open.
+        # Opened here, since NumPy does not close a file that is not an archive.
         with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         header = json.loads(str(arrays.pop("header")))
@@ -69,7 +69,7 @@ def load_archive(
         AttributeError,
         EOFError,
         KeyError,
-        NotImplementedError,  # a damaged header asks for what zipfile lacks
+        NotImplementedError,  # a damaged header may ask for a feature that zipfile lacks
         OSError,
         TypeError,
         ValueError,
