@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Panel:
-    """Some queries, and what is known of their best images so far."""
+    """Some queries, and their best images so far."""
 
     def __init__(self, job: Search, first: int, last: int) -> None:
         self.job = job
@@ -37,7 +37,7 @@ class Panel:
         self.block, self.means = centred(block, means, self.queries.exponents, job)
         self.norms = np.sqrt(self.queries.squared_norms)
         self.counts = np.zeros(len(Stage), dtype=np.int64)
-        #: The k best scores of each query, ascending: the first is the one to reach.
+        #: The k best scores of each query, ascending: other images must reach the first.
         self.best = np.full((self.queries.count, job.k), -np.inf)
         self.found: list[tuple[Indices, Indices, Array]] = []
         self.bounds = None
@@ -50,7 +50,7 @@ class Panel:
     def _seeds(self, means: NDArray[Any]) -> Indices:
         """Return the images whose means are most like that of the query.
 
-        V of two images that are constant is min(S, T) ⟨x̄, ȳ⟩: no bound, but a good guess.
+        V of two images that are constant is min(S, T) ⟨x̄, ȳ⟩: not a bound, but a good guess.
         """
         job, gallery = self.job, self.job.index.tokens
         seeds = np.full((self.queries.count, job.seeds), -1, dtype=np.int64)
@@ -72,7 +72,7 @@ class Panel:
         return seeds
 
     def tasks(self, start: int, stop: int) -> Iterator[Callable[[Workspace], None]]:
-        """Yield what is to be done with the images ``start:stop`` of the gallery, seeds first."""
+        """Yield the tasks for the images ``start:stop`` of the gallery, seeds first."""
         job = self.job
         panel = job.index.tokens.part(start, stop)
         for query, seeds in enumerate(self.seeds):
@@ -84,7 +84,7 @@ class Panel:
             yield partial(self._strip, block, first, min(first + job.tile_columns, stop), start)
 
     def candidates(self, candidates: Indices) -> Iterator[Callable[[Workspace], None]]:
-        """Yield what is to be done where only some images are looked at."""
+        """Yield the tasks of a search among candidates only."""
         job = self.job
         for query, chosen in enumerate(candidates):
             images = np.sort(chosen[chosen >= 0])
@@ -114,7 +114,7 @@ class Panel:
             if job.exclude is not None:
                 at = slice(self.first + rows.start, self.first + rows.stop)
                 wanted = ~job.exclude[at, first:last]
-            # What was looked at first is not looked at again.
+            # Seeds have been compared already.
             query, nth = np.nonzero((self.seeds[rows] >= first) & (self.seeds[rows] < last))
             wanted[query, self.seeds[rows][query, nth] - first] = False
             self._tile(rows, strip, wanted, workspace)
@@ -138,7 +138,7 @@ class Panel:
         open_pairs = np.flatnonzero(bounds >= pairs.goal(goals, slice(None)))
         counts = np.zeros(len(Stage), dtype=np.int64)
         counts[Stage.MAXIMA] = len(bounds) - len(open_pairs)
-        # Most promising first, a few for each query at a time: they raise what others must reach.
+        # Highest bounds first, a few for each query at a time: they raise the goals of the rest.
         order = open_pairs[np.lexsort((-bounds[open_pairs], pairs.left[open_pairs]))]
         ranks = ranks_within(pairs.left[order])
         batch = self.job.k
@@ -160,7 +160,7 @@ class Panel:
             self.counts += counts
 
     def _keep(self, pairs: Pairs, chosen: Indices, values: Array) -> None:
-        """Take new scores among the best."""
+        """Merge new scores into the best ones."""
         left = pairs.left[chosen]
         scores = pairs.scores(values, chosen)
         with self._lock:
@@ -171,7 +171,7 @@ class Panel:
                 self.best[query] = together[-self.job.k :]
 
     def finish(self, pool: Pool[Workspace]) -> tuple[Indices, Array, Array]:
-        """Solve again, in float64, what may be among the best, and order it."""
+        """Solve the pairs that may be among the best again, in float64, and order them."""
         job, kernel = self.job, self.job.question.kernel
         beyond = None
         if self.bounds is not None:
@@ -199,7 +199,7 @@ class Panel:
         if beyond is None:
             return indices, values, values[:, -1].copy()
         missed = job.ranking.bound_values(kernel, beyond, self.queries.squared_norms)
-        # What was solved and is not among the results is no better than the last of them.
+        # Solved images that are not among the results are not better than the last result.
         return indices, values, np.maximum(missed, values[:, -1])
 
     def _near_best(self) -> tuple[Indices, Indices]:
@@ -237,7 +237,7 @@ class Panel:
         return left[allowed], right[allowed], beyond
 
     def _exactly(self, left: Indices, right: Indices, pool: Pool[Workspace]) -> Array:
-        """Return V of pairs, ordered by query, in float64."""
+        """Return V, in float64, of pairs that are ordered by query."""
         job, tokens = self.job, self.job.index.tokens
         inner = np.empty(len(left))
         largest = int(tokens.sizes.max())
@@ -282,7 +282,7 @@ class Panel:
 
 
 def ranks_within(sorted_keys: Indices) -> Indices:
-    """Return how many equal keys stand before each, in keys that are sorted."""
+    """Return how many equal keys come before each of the sorted keys."""
     if not len(sorted_keys):
         return sorted_keys
     begins = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])

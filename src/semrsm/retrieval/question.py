@@ -1,4 +1,4 @@
-"""What is asked of a search, with all arguments checked, and what comes back."""
+"""The checked arguments of a search, and its result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search found: the attributes of TopK, and the pairs that ended at each stage."""
+    """The result of a search: attributes of TopK, and how many pairs ended at each stage."""
 
     indices: Indices
     values: Array
@@ -38,7 +38,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked of a search; everything has been checked.
+    """The arguments of a search, all of them checked.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Question:
     k : int
     kernel : Kernel
     ranking : Ranking
-        That of the kernel.
+        The ranking of the kernel.
     ids : tuple of str
         Names of the queries.
     exclude : ndarray of bool, shape (Q, N), or None
@@ -89,12 +89,12 @@ def check_question(
     memory: int | str | None,
     progress: Progress | None,
 ) -> Question:
-    """Check the arguments of a search, those that need no features first.
+    """Check the arguments of a search, first those that do not depend on features.
 
     Raises
     ------
     InputError
-        If one is not what it must be.
+        If an argument is invalid.
     """
     chosen = resolve_kernel(kernel)
     ranking = Ranking.of(chosen)
@@ -108,7 +108,7 @@ def check_question(
             raise InputError("gallery_ids: expected None, since an Index has its own")
         index = gallery
     else:
-        # The queries themselves, as a gallery, are measured once.
+        # If the queries are the gallery, they are measured once.
         tokens = rows if gallery is queries else measure(gallery, "gallery")
         index = Index.from_tokens(tokens, gallery_ids, mean_vectors(tokens), {})
     check_comparable(rows, index.tokens, Optimal(), "queries", "gallery")
