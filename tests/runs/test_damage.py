@@ -116,7 +116,7 @@ def ids_exchanged(facts):
     facts["row_ids"][3], facts["row_ids"][4] = facts["row_ids"][4], facts["row_ids"][3]
 
 
-#: What is done to what describes a Gram.
+#: Damage to the files that describe a Gram.
 DESCRIPTIONS = {
     "no JSON": lambda folder: (folder / "zarr.json").write_text("{"),
     "no file": lambda folder: (folder / "zarr.json").unlink(),

@@ -218,7 +218,7 @@ def test_a_run_learns_where_its_features_are_now(store, x, undisturbed, tmp_path
     run = tmp_path / "run.zarr"
     compute_run({"x": x}, run, fill=False)
     compute_run({"x": store(x)}, run, fill=False)
-    compute_run({"x": x}, run, fill=False)  # what is known stays
+    compute_run({"x": x}, run, fill=False)  # the known place stays
     fill_share(run, workers=1)
     assert written(run) == written(undisturbed)
 

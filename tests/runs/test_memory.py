@@ -147,6 +147,6 @@ def test_tiles_hold_every_pair_once(rows, columns, side, symmetric):
 
 
 def test_files_are_few(tmp_path, x):
-    """A chunk and a marker for each tile, and what describes the run."""
+    """A chunk and a marker for each tile, and the files that describe the run."""
     compute_run({"x": x}, tmp_path / "run.zarr", workers=1)
     assert len(written(tmp_path / "run.zarr")) <= 2 * 15 + 3

@@ -237,7 +237,7 @@ def test_a_small_file_system(store, x, undisturbed, tmp_path):
         process = child(
             """
             from semrsm.runs import layout
-            layout.free_bytes = lambda path: 1 << 40  # as if somebody else fills the disk meanwhile
+            layout.free_bytes = lambda path: 1 << 40  # as if another process fills the disk
             compute_run(features(sys.argv[1]), sys.argv[2], workers=1)
             """,
             store(x).store.root,
@@ -292,7 +292,7 @@ def test_a_writer_does_not_sweep_away_what_another_is_writing(x, tmp_path):
 
 
 def test_a_file_system_without_locks(x, tmp_path, monkeypatch):
-    """Nothing is swept away where nobody knows whether others are writing."""
+    """No file is deleted where other writers cannot be ruled out."""
     run = tmp_path / "run.zarr"
 
     def flock(*_):

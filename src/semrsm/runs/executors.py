@@ -1,7 +1,7 @@
 """Where tiles are computed: threads of this process, any executor, or Dask on many machines.
 
-A task is one tile. What is sent is where the run and the features lie; what comes back is nothing
-but that the tile is on disk. A task that runs twice writes the same bytes twice.
+A task is one tile. It gets the paths of the run and of the features, writes the tile to disk and
+returns nothing. A task that runs twice writes the same bytes twice.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Source = Mapping[str, str]
 #: few enough to stop soon.
 AHEAD = 4
 
-#: How often a task that died with its worker is given to another one.
+#: How often a task whose worker died is given to another worker.
 RETRIES = 3
 
 
 def check_executor(executor: Any, workers: int, *, on_disk: bool) -> int:
-    """Refuse what cannot compute tiles, and return how many it computes at once in this process.
+    """Check an executor, and return how many tiles it computes at once in this process.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def check_executor(executor: Any, workers: int, *, on_disk: bool) -> int:
     Raises
     ------
     InputError
-        If `executor` is none, has threads of its own and `workers` is not 1, or consists of other
-        processes, which could not open the features.
+        If `executor` is not an executor or a client, if there is one and `workers` is not 1, or if
+        it has processes that could not open the features.
     """
     if executor is None:
         return 1
@@ -95,20 +95,20 @@ def fill_on(
     Parameters
     ----------
     executor : concurrent.futures.Executor or distributed.Client
-        Where; :func:`check_executor` has seen it.
+        The executor, which :func:`check_executor` has accepted.
     work : Work
-        What threads of this process use as it is.
+        The folder, the features and the matcher. Threads of this process use it directly.
     tiles : sequence of (int, int)
-        What is to be computed.
+        The tiles to be computed.
     sources : sequence of dict, or None
-        Where the features lie, for other processes.
+        The paths of the features, for other processes.
     advance : callable
         Called with the pairs of each tile that has been written.
 
     Raises
     ------
     SemrsmError
-        If workers died; what they had written is there.
+        If workers died; complete tiles are kept.
     """
     folder = work.folder
     if isinstance(executor, ThreadPoolExecutor):
@@ -129,7 +129,7 @@ def fill_on(
 
 
 def is_dask(executor: Any) -> bool:
-    """Whether `executor` is a client of Dask distributed, without importing it."""
+    """Return whether `executor` is a client of Dask distributed, without importing it."""
     return any(
         base.__module__.partition(".")[0] == "distributed" and base.__name__ == "Client"
         for base in type(executor).__mro__
@@ -148,7 +148,7 @@ def fill_tile(path: str, manifest: str, matcher: Matcher, sources: str, tile: Ti
     matcher : Matcher
         The matcher.
     sources : str
-        Where the features lie, as JSON, so that what is open can be found again.
+        The paths of the features, as JSON: a key by which open features are found again.
     tile : (int, int)
         The tile.
     """
@@ -157,7 +157,7 @@ def fill_tile(path: str, manifest: str, matcher: Matcher, sources: str, tile: Ti
 
 @lru_cache(maxsize=2)
 def opened(path: str, manifest: str, matcher: Matcher, sources: str, workers: int = 1) -> Work:
-    """Open a run and its features; a process does that once for all of its tiles.
+    """Open a run and its features; a process does this once for all of its tiles.
 
     A run that has grown, or another one at the same place, has another manifest and is opened
     again.
@@ -176,8 +176,8 @@ def open_work(
     Raises
     ------
     InputError
-        If they are not there, or not as many as they were. What they hold is checked when they are
-        read.
+        If they are missing, or their number or channels have changed. Their content is checked when
+        they are read.
     """
     tokens = [
         measure(open_source(source), "features", measured=side.measured, grid=grid)
@@ -198,7 +198,7 @@ def open_work(
 
 
 class _Here:
-    """A tile on a thread of this process: the features are at hand."""
+    """Computes a tile on a thread of this process, with the features at hand."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -208,7 +208,7 @@ class _Here:
         self._work.fill([tile], self._advance)
 
     def stop(self) -> None:
-        """End what is being computed."""
+        """End the tiles that are being computed."""
         self._stopped.set()
 
     def _advance(self, _: int) -> None:
@@ -228,7 +228,7 @@ def _on_futures(
     advance: Callable[[int], object],
     stop: Callable[[], object],
 ) -> None:
-    """Submit tasks, the last argument of each being its tile, a few ahead of what is computed."""
+    """Submit tasks, a few ahead of the computation; the last argument of each is its tile."""
     ahead = AHEAD * _workers_of(executor)
     waiting = iter(arguments)
     pending: dict[Future[None], TileIndex] = {}
@@ -243,16 +243,16 @@ def _on_futures(
                 tile = pending.pop(future)
                 future.result()
                 advance(folder.tiling.pairs(tile))
-    except BrokenExecutor as error:  # it ends, with all of its tasks: nothing to wait for
+    except BrokenExecutor as error:  # the executor ends, with all of its tasks: nothing to wait for
         raise SemrsmError(
-            "executor: a worker process died (out of memory, or killed); what had been written is "
-            "there, and the same call goes on from it with a new executor"
+            "executor: a worker process died (out of memory, or killed); complete tiles are "
+            "kept, and the same call with a new executor continues from them"
         ) from error
     except BaseException:
         stop()
         for future in pending:
             future.cancel()
-        wait(pending)  # what has begun writes its tile: nobody writes after the call has ended
+        wait(pending)  # running tasks write their tiles, so that nothing is written after the call
         raise
 
 
@@ -269,7 +269,7 @@ def _on_dask(
         client.submit(
             fill_tile,
             *given,
-            # A name of its own: the scheduler takes tasks of one name for one task.
+            # A unique name: the scheduler takes tasks of the same name for one task.
             key=f"semrsm-tile-{run}-{given[-1][0]}-{given[-1][1]}",
             retries=RETRIES,
             pure=False,
@@ -286,7 +286,7 @@ def _on_dask(
         if isinstance(error, KilledWorker):
             raise SemrsmError(
                 "executor: a tile was lost with several workers one after the other, which may "
-                "have too little memory; what had been written is there, and the same call goes on "
-                "from it"
+                "have too little memory; complete tiles are kept, and the same call continues from "
+                "them"
             ) from error
         raise

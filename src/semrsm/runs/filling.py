@@ -23,13 +23,13 @@ from .tiles import DamagedTileError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Called with the pairs that have been matched since it was called last.
+#: Called with the number of pairs that have been matched since the last call.
 Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a process needs to compute tiles: the folder, the features, the matcher.
+    """The input for computing tiles: the folder, the features, the matcher.
 
     Attributes
     ----------
@@ -55,20 +55,20 @@ class Work:
     engine: Engine = THREADS
 
     def fill(self, tiles: Iterable[tuple[int, int]], advance: Advance) -> None:
-        """Compute tiles, one after the other, and write each when it is whole.
+        """Compute tiles, one after the other, and write each when it is complete.
 
         Raises
         ------
         InputError
-            If the features are not those of the run any more, or an affinity overflows.
+            If the features have changed since the run was laid out, or an affinity overflows.
         OSError
-            If a tile cannot be written; those before it are there.
+            If a tile cannot be written; earlier tiles are kept.
         """
         panels: dict[tuple[str, int], Tokens] = {}
-        # Here once, and not for every tile: to find the libraries takes a while.
+        # Once here, and not for every tile: finding the BLAS libraries takes a while.
         with self.folder.writing(), one_blas_thread():
             for tile in tiles:
-                if self.folder.complete(tile):  # somebody else was faster
+                if self.folder.complete(tile):  # another worker was faster
                     advance(self.folder.tiling.pairs(tile))
                 else:
                     self._fill_one(tile, panels, advance)
@@ -76,7 +76,7 @@ class Work:
     def _fill_one(
         self, tile: tuple[int, int], panels: dict[tuple[str, int], Tokens], advance: Advance
     ) -> None:
-        """Compute and write a tile; its panels of images stay for the next one."""
+        """Compute and write a tile; its panels of images are kept for the next tile."""
         rows, columns = self.folder.tiling.place(tile)
         wanted = {("row", rows.start): (self.rows, rows)}
         same = self.rows is self.columns and tile[0] == tile[1]
@@ -103,10 +103,10 @@ class Work:
     def _tile(
         self, tile: tuple[int, int], left: Tokens, right: Tokens | None, advance: Advance
     ) -> NDArray[np.float64]:
-        """Match what of a tile is not there yet, and return all of it."""
+        """Match the missing part of a tile, and return the whole tile."""
         try:
             old = self.folder.read_tile(tile)
-        except DamagedTileError:  # or not there at all
+        except DamagedTileError:  # or missing
             return self._matched(left, right, advance)
         # The run has grown since: only pairs with a new image are matched.
         _, height, width = old.shape

@@ -3,15 +3,15 @@
 ::
 
     <gram>/
-      zarr.json             what was matched with what, in its attributes: the manifest
+      zarr.json             its attributes hold the manifest: images, matcher, version
       gram/                 (2, N, M) float64, V and its upper bounds; a chunk is a tile
       row_squared_norms/    (N,) float64        column_…   where columns are other images
       row_exponents/        (N,) int64
-      row_digests/          (N, 16) uint8: what each image must be
+      row_digests/          (N, 16) uint8: digests of the content of the images
       tiles/<i>-<j>.json    appears when tile (i, j) is complete: its shape and checksum
 
-The manifest holds a checksum of itself and of the arrays of the images; it is written last, and
-until then a run that is growing is still what it was.
+The manifest holds a checksum of itself and of the arrays of the images; it is written last. Until
+then a run that is growing keeps its old state.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class GramFolder(Tiles):
     ----------
     path : Path
     manifest : dict
-        What was matched with what.
+        Images, matcher, version and other facts: see :mod:`semrsm.runs.manifest`.
     rows, columns : Side
-        What is known of the images; the same object for one set of images.
+        Ids, norms and digests of the images; the same object for one set of images.
     tiling : Tiling
 
     Raises
@@ -67,14 +67,15 @@ class GramFolder(Tiles):
             chunks = tuple(group["gram"].chunks)
         except UNREADABLE as error:
             raise InputError(
-                f"run: {str(path)!r} holds no Gram of a run, or what describes it is damaged"
+                f"run: {str(path)!r} holds no Gram of a run, or its description is damaged"
             ) from error
         if (
             checksum != checksum_of(manifest, rows, columns)
             or chunks[1:] != (manifest["tile"],) * 2
         ):
             raise InputError(
-                f"run: what describes the Gram in {str(path)!r} is damaged (its checksum differs)"
+                f"run: the description of the Gram in {str(path)!r} is damaged (its checksum "
+                "differs)"
             )
         super().__init__(found, manifest, rows, columns)
 
@@ -84,7 +85,7 @@ class GramFolder(Tiles):
 
     @classmethod
     def create(cls, path: Path, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
-        """Make the folder of a Gram without tiles; where one has appeared meanwhile, it stays."""
+        """Make the folder of a Gram without tiles; keep one that has appeared meanwhile."""
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(path) as aside:
@@ -108,7 +109,7 @@ class GramFolder(Tiles):
             put_unless_there(aside, path)
 
     def resize(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
-        """Make room for more images; what is there stays.
+        """Make room for more images; existing tiles are kept.
 
         Raises
         ------
@@ -135,13 +136,13 @@ class GramFolder(Tiles):
         self.hold(whole, rows, columns)
 
     def has_room(self) -> bool:
-        """Whether the array is of the size of the run, and no growth of it was interrupted."""
+        """Return whether the array has the size of the run: not after an interrupted growth."""
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
         shape = zarr.open_array(self.path / "gram", mode="r").shape
         return tuple(shape) == (2, self.tiling.rows, self.tiling.columns)
 
     def writing(self) -> contextlib.AbstractContextManager[bool]:
-        """Keep the size as it is while tiles are written; any number of processes may."""
+        """Hold the size fixed while tiles are written, by any number of processes."""
         return locked(self.path, shared=True)
 
     @contextlib.contextmanager
@@ -157,9 +158,9 @@ class GramFolder(Tiles):
             yield
 
     def clean(self) -> None:
-        """Delete what interrupted writers have left, unless somebody is writing."""
+        """Delete the files that interrupted writers have left, unless a process is writing."""
         with (
-            contextlib.suppress(BlockingIOError),  # whoever ends last cleans
+            contextlib.suppress(BlockingIOError),  # the last writer cleans
             locked(self.path, wait=False) as alone,
         ):
             if alone:
@@ -169,7 +170,7 @@ class GramFolder(Tiles):
 
 
 def _keep(group: Path, *arrays: str) -> None:
-    """Have what describes a run on the disk before anything relies on it, in case power fails."""
+    """Flush the description of a run to disk before anything relies on it, in case power fails."""
     for folder in (group, group / "gram", *(group / name for name in arrays)):
         for file in [*folder.glob("zarr.json"), *folder.glob("c/**/*")]:
             if folder.name != "gram" or file.name == "zarr.json":

@@ -1,4 +1,4 @@
-"""One Gram that is to be computed: compared with what is on the disk, and laid out there."""
+"""One Gram to be computed: it is compared with its folder on disk, and laid out there."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The name of the matcher with its options."""
+        """The label of the matcher: its name with its options."""
         return self.matcher.label
 
     def check(self, workers: int, memory: int, at_once: int) -> None:
-        """Find out what is to be done, and refuse what cannot be, before anything is written."""
+        """Plan the tiles, and refuse an impossible job, before anything is written."""
         folder = GramFolder(self.path) if self.path.exists() else None
         other = self.rows if self.columns is None else self.columns
         side, _ = choose_side(
@@ -69,7 +69,7 @@ class Job:
         Raises
         ------
         InputError
-            If it is one; the message names what differs.
+            If the folder is one of these; the message names the difference.
         """
         reason = difference(folder.manifest, self._manifest)
         for old, new in zip((folder.rows, folder.columns), self.sides, strict=True):
@@ -87,12 +87,12 @@ class Job:
         return self.manifest
 
     def open(self) -> GramFolder:
-        """Lay out the folder where there is none, and let it grow where there are new images."""
+        """Lay out the folder if it is missing, and let it grow if there are new images."""
         remove_unfinished(self.path)
         if not self.path.exists():
             GramFolder.create(self.path, self._manifest, *self.sides)
         folder = GramFolder(self.path)
-        self._compare(folder)  # again: somebody else may have made it meanwhile
+        self._compare(folder)  # again: another process may have made it meanwhile
         manifest = {
             **self._manifest,
             "tile": folder.tiling.side,
@@ -106,7 +106,7 @@ class Job:
         return folder
 
     def missing_bytes(self) -> int:
-        """Return about what the disk must still have room for."""
+        """Estimate the bytes of the tiles that are not yet on disk."""
         side = int(self._manifest["tile"])
         tiling = Tiling(self.sides[0].count, self.sides[1].count, side, self.columns is None)
         there = sum(f.is_file() for f in (self.path / "gram" / "c").glob("*/*/*"))

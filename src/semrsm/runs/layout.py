@@ -1,4 +1,4 @@
-"""Where the Grams of a run lie, and how their folders come to be."""
+"""The folders of the Grams of a run: their places, and how they are made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 
 def places_for(target: Path, layers: Sequence[str], labels: Sequence[str]) -> dict[Key, Path]:
-    """Choose the folder of each Gram; those that the run has already keep theirs.
+    """Choose the folder of each Gram; the present Grams of the run keep theirs.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def places_for(target: Path, layers: Sequence[str], labels: Sequence[str]) -> di
     Raises
     ------
     InputError
-        If `target` holds something else than a run.
+        If `target` holds anything but a run.
     """
     known: Mapping[Key, Path] = {}
     if target.exists():
@@ -54,10 +54,10 @@ def places_for(target: Path, layers: Sequence[str], labels: Sequence[str]) -> di
 
 
 def lay_out(target: Path, jobs: Sequence[Job]) -> list[GramFolder]:
-    """Make or open the folders of all Grams, with nobody else doing so at the same time."""
+    """Make or open the folders of all Grams; only one process does so at a time."""
     zarr = require("zarr", extra="scale", purpose="Runs on disk")
     places = {(job.layer, job.label): job.path for job in jobs}
-    # First what the run has, then the folders: one that is said to be there is made when it is not.
+    # First the list of Grams, then their folders: a listed folder that is missing is made later.
     if not (target / "zarr.json").is_file():
         with folder_aside(target) as aside:
             facts = {"semrsm": _contents(target, places)}
@@ -72,7 +72,7 @@ def lay_out(target: Path, jobs: Sequence[Job]) -> list[GramFolder]:
 
 
 def _contents(target: Path, places: Mapping[Key, Path]) -> dict[str, Any]:
-    """Return the attributes of the folder of a run: which Grams there are."""
+    """Return the attributes of the folder of a run: a list of its Grams."""
     return {
         "format": FORMAT,
         "grams": [
@@ -88,7 +88,7 @@ def check_disk(target: Path, jobs: Sequence[Job]) -> None:
     Raises
     ------
     InputError
-        If it is; the message names both sizes.
+        If it is too small; the message names both sizes.
     """
     needed = sum(job.missing_bytes() for job in jobs)
     free = free_bytes(target)

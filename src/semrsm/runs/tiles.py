@@ -1,7 +1,7 @@
 """The tiles of one Gram on disk: a chunk and a marker for each.
 
-A chunk is written aside and renamed, and its marker after it. What was interrupted has no marker,
-what was damaged has another checksum, and both are computed again.
+A chunk is written under another name and renamed, and then its marker. An interrupted tile has no
+marker and a damaged tile has another checksum; both are computed again.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ VALUE, UPPER_BOUND = 0, 1
 
 
 class DamagedTileError(SemrsmError):
-    """A tile on disk is not what was written there."""
+    """A tile on disk differs from the one that was written."""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """What is said of a tile when it is complete.
+    """The record of a complete tile.
 
     Attributes
     ----------
     shape : (int, int)
-        How much of it is there: less than all where the run has grown since.
+        The part that is complete: less than the tile if the run has grown since.
     largest_gap : float
     checksum : str
     """
@@ -53,16 +53,16 @@ class Marker:
 
 
 class Tiles(ABC):
-    """The tiles of one Gram, to be written and read one by one or across.
+    """The tiles of one Gram, which are written one by one and read in any ranges.
 
     Attributes
     ----------
     path : Path
         The folder of the Gram.
     manifest : dict
-        What was matched with what.
+        Images, matcher, version and other facts: see :mod:`semrsm.runs.manifest`.
     rows, columns : Side
-        What is known of the images; the same object for one set of images.
+        Ids, norms and digests of the images; the same object for one set of images.
     tiling : Tiling
     """
 
@@ -71,7 +71,7 @@ class Tiles(ABC):
         self.hold(manifest, rows, columns)
 
     def hold(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
-        """Take what describes the Gram, now or after it has grown."""
+        """Set the description of the Gram, at first or after it has grown."""
         self.manifest = dict(manifest)
         self.rows, self.columns = rows, columns
         self.tiling = Tiling(
@@ -81,7 +81,7 @@ class Tiles(ABC):
 
     @abstractmethod
     def reopened(self) -> Tiles:
-        """Read again what describes the Gram: it may have grown."""
+        """Read the description of the Gram again: it may have grown."""
 
     def marker(self, tile: tuple[int, int]) -> Path:
         """Return the file that says that a tile is complete."""
@@ -92,12 +92,12 @@ class Tiles(ABC):
         return self.path / "gram" / "c" / "0" / str(tile[0]) / str(tile[1])
 
     def marked(self, tile: tuple[int, int]) -> Marker | None:
-        """Return what is said of a tile; None where nothing of it is complete.
+        """Return the marker of a tile; None if no part of it is complete.
 
         Raises
         ------
         DamagedTileError
-            If that cannot be read.
+            If the marker cannot be read.
         """
         try:
             found = json.loads(self.marker(tile).read_text(encoding="utf-8"))
@@ -112,7 +112,7 @@ class Tiles(ABC):
         return marker
 
     def complete(self, tile: tuple[int, int]) -> Marker | None:
-        """Return what is said of a tile where all of it is there, by its marker; else None."""
+        """Return the marker of a tile if the whole tile is complete, or None."""
         try:
             found = self.marked(tile)
         except DamagedTileError:
@@ -123,12 +123,12 @@ class Tiles(ABC):
         return None if found.shape[1] < columns.stop - columns.start else found
 
     def read_tile(self, tile: tuple[int, int]) -> Array:
-        """Read V and the bounds of what is complete of a tile, shape (2, n, m), and check them.
+        """Read V and the bounds of the complete part of a tile, (2, n, m), and check them.
 
         Raises
         ------
         DamagedTileError
-            If they are not what was written, or cannot be read.
+            If they differ from the data that was written, or cannot be read.
         """
         marker = self.marked(tile)
         if marker is None:
@@ -139,7 +139,7 @@ class Tiles(ABC):
             now = self.reopened()
             if now.tiling == self.tiling:
                 raise self._damaged(tile, "its marker is not one")
-            return now.read_tile(tile)  # which knows the images that have been added since
+            return now.read_tile(tile)  # it knows the images that have been added since
         found = self._load(tile)[:, :height, :width]
         if self._checksum(tile, found, marker.largest_gap) != marker.checksum:
             raise self._damaged(tile, "its checksum differs")
@@ -157,17 +157,17 @@ class Tiles(ABC):
             "largest_gap": largest_gap,
             "checksum": self._checksum(tile, content, largest_gap),
         }
-        # An old marker stays meanwhile: it is that of the same content, or of the part of it that
-        # was there before the run grew. Somebody else who writes the tile writes the same bytes.
+        # An old marker stays valid meanwhile: it describes the same content, or the part of it from
+        # before the run grew. Another process that writes the tile writes the same bytes.
         self.chunk(tile).parent.mkdir(parents=True, exist_ok=True)
         _write(self.chunk(tile), whole)
         _write(self.marker(tile), (json.dumps(said) + "\n").encode())
 
     def discard(self, tile: tuple[int, int]) -> None:
-        """Say no more that a tile is complete.
+        """Mark a tile as not complete, by deleting its marker.
 
-        Its chunk stays until it is replaced: if somebody else has just done so, their marker must
-        not be left without it.
+        Its chunk stays until it is replaced: another process may have just replaced it, and its new
+        marker must not be left without a chunk.
         """
         self.marker(tile).unlink(missing_ok=True)
 
@@ -177,7 +177,7 @@ class Tiles(ABC):
         Parameters
         ----------
         rows, columns : slice
-            From where to where, without negative numbers.
+            Both ends as numbers from 0.
         quantity : int
             ``VALUE`` or ``UPPER_BOUND``.
 
@@ -198,7 +198,7 @@ class Tiles(ABC):
         found = np.empty((count, rows.stop - rows.start, columns.stop - columns.start))
         for i, down, from_row in _crossed(rows, self.tiling.side):
             for j, across, from_column in _crossed(columns, self.tiling.side):
-                # Of one set of images only tiles on and above the diagonal are there.
+                # For one set of images there are only tiles on and above the diagonal.
                 mirrored = self.tiling.is_symmetric and i > j
                 tile = self._seen((j, i) if mirrored else (i, j))[quantities]
                 whole = tile.swapaxes(1, 2) if mirrored else tile
@@ -224,7 +224,7 @@ class Tiles(ABC):
         return np.frombuffer(data, dtype="<f8").reshape(2, side, side)
 
     def _checksum(self, tile: tuple[int, int], content: Array, largest_gap: float) -> str:
-        """Return a digest of a tile and of what it belongs to: no other tile has the same."""
+        """Return a digest of a tile, its place, images and matcher: no other tile has the same."""
         rows, columns = self.tiling.place(tile)
         _, height, width = content.shape
         about = [self.manifest[key] for key in FINGERPRINT]
@@ -247,13 +247,13 @@ def _write(path: Path, data: Any) -> None:
         with replacing(path) as aside:
             aside.write_bytes(data)
     except OSError as error:
-        if error.filename is None:  # as where the disk is full
+        if error.filename is None:  # for example if the disk is full
             error.filename = str(path)
         raise
 
 
 def _crossed(part: slice, side: int) -> Iterator[tuple[int, slice, slice]]:
-    """Yield the tiles that a part crosses: which, where in the part, and from where in the tile."""
+    """Yield the tiles that a part crosses: index, slice of the part, slice of the tile."""
     for i in range(part.start // side, -(-part.stop // side) if part.stop > part.start else 0):
         first, last = max(part.start, i * side), min(part.stop, (i + 1) * side)
         yield (
