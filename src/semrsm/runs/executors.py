@@ -245,8 +245,8 @@ def _on_futures(
                 advance(folder.tiling.pairs(tile))
     except BrokenExecutor as error:  # the executor ends, with all of its tasks: nothing to wait for
         raise SemrsmError(
-            "executor: a worker process died (out of memory, or killed); complete tiles are "
-            "kept, and the same call with a new executor continues from them"
+            "executor: a worker process died (out of memory, or killed); the run keeps its "
+            "complete tiles, and the same call goes on from it with a new executor"
         ) from error
     except BaseException:
         stop()
@@ -286,7 +286,7 @@ def _on_dask(
         if isinstance(error, KilledWorker):
             raise SemrsmError(
                 "executor: a tile was lost with several workers one after the other, which may "
-                "have too little memory; complete tiles are kept, and the same call continues from "
-                "them"
+                "have too little memory; the run keeps its complete tiles, and the same call goes "
+                "on from it"
             ) from error
         raise
