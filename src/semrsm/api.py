@@ -86,7 +86,7 @@ def gram(
         Memory maps, Zarr and HDF5 arrays are read in pieces and stay on disk. Images that
         :func:`semrsm.measure` has measured are not measured again.
     y : like x, optional
-        M other images with the same number of channels; by default `x` against itself, of which
+        M other images with the same number of channels. By default `x` is compared with itself, and
         only the pairs i < j are matched.
     matcher : str or Matcher, default "optimal"
         ``"none"`` (spatio-semantic), ``"optimal"`` (semantic), ``"greedy"``, ``"topk-greedy"``,
@@ -102,19 +102,18 @@ def gram(
         Called as ``progress(done, total)`` in pairs, about ten times a second, from the calling
         thread.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
-        Where the work is done, in place of threads of this process. Other processes open the
-        features for themselves: `x` and `y` must lie on disk. Without `out`, tiles go through a
-        temporary folder, which takes 16 bytes a pair. Needs the extra ``scale``, and ``dask`` for
-        a client.
+        Does the work in place of threads of this process. Other processes open the features
+        themselves, so `x` and `y` must lie on disk. Without `out`, tiles pass through a temporary
+        folder, which takes 16 bytes per pair. Needs the extra ``scale``, and ``dask`` for a client.
     device : str, optional
         ``"cuda"`` or ``"cuda:1"`` for a GPU, which matches by ``"none"`` and ``"optimal"`` in
         float32, to a relative gap of 1e-5 (or the matcher's tolerance, where that is wider). The
-        CPU solves the pairs that it cannot certify, and matches everything that it cannot match at
-        all (other matchers, float64), with a warning. ``"cpu"`` is the default. Needs the extra
+        CPU solves the pairs that the GPU cannot certify. Jobs that the GPU does not support (other
+        matchers, float64) run on the CPU, with a warning. ``"cpu"`` is the default. Needs the extra
         ``cuda``.
     out : str or Path, optional
-        A folder for the results, which then lie on disk, tile by tile: however large they are, and
-        whenever the work is interrupted, the same call goes on with it. Needs the extra ``scale``.
+        A folder for the results, which are then written to disk tile by tile and may be larger than
+        memory. After an interruption the same call continues the work. Needs the extra ``scale``.
 
     Returns
     -------
@@ -128,9 +127,9 @@ def gram(
 
     Notes
     -----
-    Of one image with itself the optimal matching is the identity, by Cauchy–Schwarz, so that
-    V(X, X) = ‖X‖² exactly. Upper bounds hold for the inner products as computed in the dtype of
-    the computation; their own rounding is about √C units in the last place.
+    The optimal matching of an image with itself is the identity (Cauchy–Schwarz), so V(X, X) = ‖X‖²
+    exactly. Upper bounds hold for the inner products as computed in the dtype of the computation;
+    these are rounded by about √C units in the last place.
 
     Examples
     --------
@@ -142,7 +141,7 @@ def gram(
     True
     """
     chosen = resolve_matcher(matcher)
-    if executor is None:  # others have their own device
+    if executor is None:  # the workers of an executor have their own devices
         find_device(device, chosen)
     if out is not None or executor is not None:
         return _on_disk(
@@ -205,7 +204,7 @@ def _on_disk(
     device: str | None,
     out: str | Path | None,
 ) -> Gram | StoredGram:
-    """Compute a run of one Gram; in a temporary folder where only an executor was asked for."""
+    """Compute a run of one Gram, in a temporary folder if `out` is not given."""
     from .runs import compute_run
 
     def compute(folder: str | Path) -> StoredGram:
@@ -247,7 +246,7 @@ def rsm(
 ) -> RSM:
     """Compute the RSM of images: ``gram(...)`` seen through one kernel.
 
-    Ask for :func:`semrsm.gram` where several kernels are wanted: they share one matching.
+    Use :func:`semrsm.gram` for several kernels: they share one matching.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The errors of semrsm, and the two helpers that word them.
+"""The errors of semrsm, and two helpers for their messages.
 
 Every error that semrsm raises on purpose derives from :class:`SemrsmError`, so that
 ``except semrsm.errors.SemrsmError`` catches them all; each also derives from the built-in
@@ -57,14 +57,14 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional dependency, or say in one sentence how to get it.
+    """Import an optional dependency, or raise an error that says how to install it.
 
     Parameters
     ----------
     module : str
         The module to import, for example ``"matplotlib.pyplot"``.
     extra : str
-        The extra of semrsm that brings it, for example ``"plot"``.
+        The extra of semrsm that installs it, for example ``"plot"``.
     purpose : str
         The feature that needs it, as the subject of a sentence: ``"Plotting"``.
 
@@ -83,7 +83,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     except ImportError as error:
         package = module.partition(".")[0]
         if error.name is not None and error.name.partition(".")[0] != package:
-            raise  # the package is there, but something that it needs is not: show that
+            raise  # the package is installed, but a dependency of it is not: show that error
         raise MissingDependencyError(
             f"{purpose} needs the package {package!r}, which is not installed: "
             f"pip install 'semrsm[{extra}]'"

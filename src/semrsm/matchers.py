@@ -1,7 +1,7 @@
 """Matchers: how the concept vectors of two images are paired.
 
 A new one is one file: a frozen dataclass that subclasses :class:`Matcher`. :func:`register` makes
-it known by its name, in runs and in the command too.
+it available by name, also in runs and in the command.
 """
 
 from .matching.base import Matched, Matcher, PairTile

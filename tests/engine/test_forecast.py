@@ -1,4 +1,4 @@
-"""What a job takes, against what it takes."""
+"""The forecast of a job, against its actual cost."""
 
 import importlib
 import itertools

@@ -186,7 +186,7 @@ def whole_numbers(size, width, seed):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sizes", [(5, 5), (17, 17), (40, 64), (64, 40), (150, 150)])
 def test_ties_are_broken_as_documented(sizes, dtype):
-    """Values are compared: which of two equal columns is taken changes what is left."""
+    """Values are compared: the choice between equal columns changes the rest of a matching."""
     for seed in range(3):
         a, b = whole_numbers(*sizes, seed)
         x, y = a.astype(dtype), b.astype(dtype)
@@ -263,7 +263,7 @@ def test_refuses_a_tolerance(tolerance):
 
 
 def test_zero_tolerance_is_the_optimum_in_float64():
-    """Affinities are float32 products; what is found on them is exact."""
+    """Affinities are float32 products; the matching on them is exact."""
     a, b = (x.astype(np.float32) for x in images(60, 60, seed=13))
     found = semrsm.match(a, b, matcher=matchers.Optimal(tolerance=0.0))
     assert found.upper_bound - found.value <= 1e-14 * abs(found.value)

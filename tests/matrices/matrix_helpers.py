@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Blocks:
-    """A matrix in memory that pretends to be on disk, and remembers what was asked of it."""
+    """A matrix in memory that pretends to be on disk, and remembers the largest block read."""
 
     is_symmetric = True
 

@@ -1,4 +1,4 @@
-"""What CKA and RSA share: which matrices they take, how they read them, what they refuse."""
+"""The parts that CKA and RSA share: accepted matrices, reading in blocks, refusals."""
 
 import tracemalloc
 

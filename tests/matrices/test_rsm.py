@@ -1,4 +1,4 @@
-"""Results: saved and read again, and refused where they are not what they should be."""
+"""Results are saved and read again; invalid files are refused."""
 
 import gc
 import json
@@ -138,7 +138,7 @@ def test_plot_draws_into_the_axes_given(gram):
     pyplot.close(figure)
 
 
-# ---------------------------------------------------------------- files that are not what they say
+# ---------------------------------------------------------------- files with a wrong content
 
 
 HEADER = '{"format": "semrsm.RSM/1"}'

@@ -1,4 +1,4 @@
-"""Approximate retrieval: right about what it matched, honest about the rest."""
+"""Approximate retrieval: exact for the candidates, and honest about the rest."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""An index: what it keeps, on disk and in memory."""
+"""An index and its content, on disk and in memory."""
 
 import os
 import shutil

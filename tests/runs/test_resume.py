@@ -191,7 +191,7 @@ def test_a_small_file_system(store, x, undisturbed, tmp_path):
         process = child(
             """
             from semrsm.runs import layout
-            layout.free_bytes = lambda path: 1 << 40  # as if somebody else fills the disk meanwhile
+            layout.free_bytes = lambda path: 1 << 40  # as if another process fills the disk
             compute_run(features(sys.argv[1]), sys.argv[2], workers=1)
             """,
             store(x).store.root,

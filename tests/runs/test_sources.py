@@ -1,4 +1,4 @@
-"""Features on disk are opened by whoever needs them, and nothing else is taken for them."""
+"""Features on disk are opened by every process, and no other array is taken for them."""
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context

@@ -130,7 +130,7 @@ def test_one_image_alone(tmp_path):
 
 
 def test_parts_know_that_nothing_was_matched(tmp_path):
-    """A part and all of a run say of themselves what the run says."""
+    """A part of a run and the whole run have the attributes of the run."""
     stored = semrsm.gram(images(20, 6), matcher="none", out=tmp_path / "run.zarr")
     whole = slice(None)
     for one in (stored, stored.load(), stored.part(slice(2, 5), whole), *stored.parts()):

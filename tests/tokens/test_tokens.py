@@ -1,4 +1,4 @@
-"""Every form of input becomes the same images, read in pieces, with what is wrong in it named."""
+"""Every form of input becomes the same images, read in pieces; errors name the faulty input."""
 
 import math
 import tracemalloc
@@ -18,7 +18,7 @@ def normal(*shape, seed=0):
 
 
 class Lazy:
-    """An array of which only slices can be had, as of Zarr; it counts what is read."""
+    """An array of which only slices can be had, like a Zarr array; it counts the images read."""
 
     def __init__(self, array):
         self._array = array

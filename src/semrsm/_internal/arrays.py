@@ -18,7 +18,7 @@ COMPUTE_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in which values of `dtype` are computed: float32, or float64 for float64.
 
-    Integers are computed in float64, which holds them up to 2**53.
+    Integers are computed in float64, which is exact up to 2**53.
     """
     if dtype.kind in "iub" or dtype.itemsize == 8:
         return np.dtype(np.float64)
@@ -37,7 +37,7 @@ def is_array(x: object) -> bool:
 
 
 def is_array_in_memory(x: object) -> bool:
-    """Return whether `x` is a NumPy array or a torch tensor, and no memory map."""
+    """Return whether `x` is a NumPy array or a torch tensor, and not a memory map."""
     if isinstance(x, np.ndarray):
         return not isinstance(x, np.memmap) and not isinstance(x.base, np.memmap)
     return is_torch_tensor(x)

@@ -1,4 +1,4 @@
-"""Checks of arguments that many functions share, each with its one wording."""
+"""Checks of arguments that many functions share, each with one wording."""
 
 from __future__ import annotations
 

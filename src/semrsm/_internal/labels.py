@@ -1,6 +1,7 @@
 """Labels: the name of a kernel or matcher with the options that differ from their defaults.
 
-``batch-optimal:window=64`` is the key in runs, results and tables, and what the command takes.
+A label, such as ``batch-optimal:window=64``, is the key in runs, results and tables, and an
+argument of the command.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def from_label(label: str, registry: Mapping[str, type[Thing]], argument: str, w
     Raises
     ------
     InputError
-        If the name or an option is not known, or a value is not of the type of its option.
+        If the name or an option is not known, or a value does not have the type of its option.
     """
     name, colon, rest = label.partition(":")
     if name not in registry:
@@ -80,7 +81,7 @@ def by_label(things: Iterable[Any], argument: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there are none, or two of one label.
+        If there are no objects, or two have the same label.
     """
     found: dict[str, Any] = {}
     for thing in things:
@@ -120,7 +121,7 @@ def _options(made: type[Any]) -> tuple[Field[Any], ...]:
 
 
 def _value(field: Field[Any], text: str, where: str) -> Any:
-    """Return the value of an option, by the type of its default."""
+    """Parse the value of an option by the type of its default."""
     default = None if field.default is MISSING else field.default
     if isinstance(default, bool):
         if text.lower() not in ("true", "false"):

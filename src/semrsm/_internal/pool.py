@@ -17,12 +17,12 @@ POLL = 0.1
 
 
 class Pool(Generic[State]):
-    """Threads that do tasks, in their order; :func:`pool_of` makes one.
+    """Threads that run tasks in order; :func:`pool_of` makes a pool.
 
     Attributes
     ----------
     cancellation : Cancellation
-        Set when the call ends early; tasks that take long look at it.
+        Set when the call ends early; long tasks check it.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Pool(Generic[State]):
         self._lock = threading.Lock()
 
     def run(self, tasks: Iterator[Callable[[State], object]]) -> Iterator[None]:
-        """Do all tasks, each with the state of its thread; yield now and then until all are done.
+        """Run all tasks, each with the state of its thread; yield regularly until all are done.
 
         The iterator is advanced by one thread at a time.
         """
@@ -65,12 +65,12 @@ class Pool(Generic[State]):
 
 @contextmanager
 def pool_of(workers: int, make: Callable[[Cancellation, Any], State]) -> Iterator[Pool[State]]:
-    """Yield threads; BLAS is held to one thread meanwhile, and Ctrl-C ends them.
+    """Yield a pool of threads, which Ctrl-C ends; BLAS is held to one thread meanwhile.
 
     Parameters
     ----------
     workers : int
-        Threads.
+        The number of threads.
     make : callable
         Returns the state of a thread, given the cancellation of the call and the guard under which
         products must be made (see :func:`semrsm._internal.workers.one_blas_thread`).
@@ -78,7 +78,7 @@ def pool_of(workers: int, make: Callable[[Cancellation, Any], State]) -> Iterato
     with (
         one_blas_thread() as guard,
         ThreadPoolExecutor(workers, thread_name_prefix="semrsm") as executor,
-        # Innermost: the threads are told to leave before the executor waits for them.
+        # Innermost, so that the threads are cancelled before the executor waits for them.
         cancel_on_interrupt() as cancellation,
     ):
         yield Pool(executor, workers, cancellation, lambda: make(cancellation, guard))

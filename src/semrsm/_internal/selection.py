@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: As many values are sorted at once, when the rest has been counted.
+#: At most this many values are sorted in memory.
 FEW = 1 << 20
 
 _DIGIT = 16  # bits that one pass counts
@@ -20,14 +20,14 @@ _SIGN = np.uint64(1 << 63)
 
 
 def select(passes: Callable[[], Iterable[Array]], ranks: Callable[[int], Sequence[int]]) -> Array:
-    """Return the smallest, second smallest … of any number of values, exactly, by counting.
+    """Return order statistics of any number of values, exactly, by counting.
 
     Parameters
     ----------
     passes : callable
-        Returns the values, array by array, the same ones whenever it is called.
+        Returns the values, array by array; the same values at every call.
     ranks : callable
-        Given how many values there are, returns the wanted ones, from 0.
+        Given the number of values, returns the wanted ranks, from 0.
 
     Returns
     -------
@@ -36,10 +36,10 @@ def select(passes: Callable[[], Iterable[Array]], ranks: Callable[[int], Sequenc
 
     Notes
     -----
-    Floats are ordered as the unsigned integers that their bits make, once those of negative numbers
-    are turned over. A pass counts 16 bits at a time of the values that share all bits before; as
-    soon as few are left they are sorted. Of values that share all 64 bits nothing is kept, however
-    many there are.
+    Floats are ordered like the unsigned integers of their bits, once the sign bit of positive
+    numbers and all bits of negative numbers are inverted. Each pass counts the next 16 bits of the
+    values that share all bits before; as soon as few values are left they are sorted. Values that
+    share all 64 bits are equal and are never stored, however many there are.
 
     Examples
     --------
@@ -110,13 +110,13 @@ def _digits(keys: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
 
 
 def _sharing(passes: Callable[[], Iterable[Array]], prefix: int, bits: int) -> Iterator[Array]:
-    """Yield the values whose keys begin with these bits: at least one, and not all 64."""
+    """Yield the values whose keys begin with these bits, of which there are 1 to 63."""
     for values in passes():
         yield values[_keys(values) >> np.uint64(64 - bits) == np.uint64(prefix)]
 
 
 def _keys(values: Array) -> NDArray[np.uint64]:
-    """Return integers in the order of the values; −0.0 and 0.0 are one."""
+    """Return integers in the order of the values; −0.0 and 0.0 have the same key."""
     bits = np.ascontiguousarray(values + 0.0).view(np.uint64)
     keys: NDArray[np.uint64] = np.where(bits & _SIGN != 0, ~bits, bits | _SIGN)
     return keys

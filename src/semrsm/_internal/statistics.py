@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def auc(same: ArrayLike, different: ArrayLike) -> float:
-    """Return the probability that a value of `same` exceeds one of `different`, ties half.
+    """Return the probability that a value of `same` exceeds one of `different`; ties count half.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def auc(same: ArrayLike, different: ArrayLike) -> float:
     Returns
     -------
     float
-        The area under the ROC curve: 1 where they are told apart without error, 0.5 by chance.
+        The area under the ROC curve: 1 where the two separate without error, 0.5 by chance.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def separation(same: ArrayLike, different: ArrayLike) -> float:
     Returns
     -------
     float
-        Infinite where both groups are constant and differ, NaN where they are also equal.
+        Infinite where both groups are constant and differ, NaN where they are constant and equal.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def separation(same: ArrayLike, different: ArrayLike) -> float:
 
 
 def sample_of(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Return `values` as one or more finite numbers, refusing anything else by name."""
+    """Return `values` as an array of one or more finite numbers; errors name the argument."""
     sample = to_numpy(values, name).astype(np.float64)
     if sample.ndim != 1 or sample.size == 0:
         raise InputError(
@@ -91,7 +91,7 @@ def percentile_interval(values: ArrayLike, confidence: float) -> tuple[float, fl
     Parameters
     ----------
     values : array-like, shape (R,)
-        A statistic of R resamples; those that are NaN, for which it is undefined, do not count.
+        A statistic of R resamples; NaN, for a resample where it is undefined, does not count.
     confidence : float
         Between 0 and 1.
 
@@ -114,13 +114,13 @@ def percentile_interval(values: ArrayLike, confidence: float) -> tuple[float, fl
 
 
 def check_bootstrap(confidence: float, resamples: int, seed: int) -> None:
-    """Refuse options of a bootstrap that mean nothing.
+    """Refuse invalid options of a bootstrap.
 
     Raises
     ------
     InputError
-        If `confidence` does not lie between 0 and 1, `resamples` is no whole number >= 1, or
-        `seed` no whole number >= 0.
+        If `confidence` does not lie between 0 and 1, `resamples` is not a whole number >= 1, or
+        `seed` is not a whole number >= 0.
     """
     if not is_real_number(confidence) or not 0 < confidence < 1:
         raise InputError(f"confidence: expected a number between 0 and 1; got {confidence!r}")
@@ -129,7 +129,7 @@ def check_bootstrap(confidence: float, resamples: int, seed: int) -> None:
 
 
 def resampled_counts(count: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Draw `count` things with replacement, again and again, and count how often each came.
+    """Draw `count` items with replacement in each resample; count how often each is drawn.
 
     Parameters
     ----------
@@ -153,11 +153,11 @@ def pair_correlations(
     counts: NDArray[np.int64],
     method: str,
 ) -> NDArray[np.float64]:
-    """Correlate statistics of pairs of things with a reference, over resamples of the things.
+    """Correlate statistics of pairs of items with a reference, over resamples of the items.
 
-    A pair of two things that were drawn m and n times counts m·n times, and the pairs of a thing
-    with itself that drawing it twice makes are left out, since neither statistic means there what
-    it means elsewhere.
+    A pair of items that were drawn m and n times counts m·n times. An item that is drawn twice also
+    forms a pair with itself; such pairs are left out, since their statistics cannot be compared
+    with those of distinct items.
 
     Parameters
     ----------
@@ -166,9 +166,9 @@ def pair_correlations(
     reference : array-like, shape (P,)
         The values that each of them is correlated with.
     pairs : (ndarray, ndarray) of int64, shape (P,)
-        The two things of each pair; never the same.
+        The two items of each pair, always distinct.
     counts : ndarray of int64, shape (R, N)
-        How often each resample holds each thing: :func:`resampled_counts`.
+        How often each resample holds each item: :func:`resampled_counts`.
     method : {"pearson", "spearman"}
         Spearman: ranks among the pairs of the resample, ties sharing their mean rank.
 
@@ -206,10 +206,10 @@ def pair_correlations(
 
 
 class _Weighted:
-    """One statistic of pairs, to be centred, as values or as ranks, under changing weights."""
+    """One statistic of pairs, which is centred, as values or as ranks, under changing weights."""
 
     def __init__(self, values: NDArray[np.float64], method: str) -> None:
-        self._values = values - values.mean()  # so that the weighted mean rounds no digits away
+        self._values = values - values.mean()  # so that the weighted mean loses no digits
         self._ranked = method == "spearman"
         if self._ranked:
             self._order = np.argsort(values, kind="stable")
@@ -228,7 +228,8 @@ class _Weighted:
         if total == 0:
             return np.zeros_like(values)
         centred: NDArray[np.float64] = values - _dot(weights, values) / total
-        # What the mean of equal values is off by is no variation; looked at where it can be that.
+        # The rounding of the mean is not variation: where only that may be left, compare the
+        # values.
         rounding = 8 * np.finfo(float).eps * float(np.abs(values).max())
         if _dot(weights * centred, centred) <= rounding**2 * total:
             kept = values[weights > 0]
@@ -237,7 +238,7 @@ class _Weighted:
         return centred
 
     def _ranks(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the ranks that the values have where each is repeated by its weight."""
+        """Return the ranks of the values, each of them repeated as often as its weight says."""
         together = weights[self._order]
         if len(self._starts) < len(together):
             together = np.add.reduceat(together, self._starts)

@@ -37,7 +37,7 @@ def write_json(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def write_figures(folder: Path, figures: Mapping[str, Callable[[], Any]]) -> None:
-    """Draw each figure, write it as ``<name>.png``, and let it go."""
+    """Draw each figure, write it as ``<name>.png``, and close it."""
     from matplotlib import pyplot
 
     for name, draw in figures.items():

@@ -38,7 +38,7 @@ class Cancellation:
         self.flag = np.zeros(1, dtype=np.uint8)
 
     def cancel(self) -> None:
-        """Ask every thread to leave at the next opportunity (well under a second)."""
+        """Ask every thread to stop at the next opportunity (well under a second)."""
         self.flag[0] = 1
 
     @property
@@ -65,8 +65,9 @@ class Cancellation:
 def cancel_on_interrupt() -> Iterator[Cancellation]:
     """Yield a :class:`Cancellation` that Ctrl-C sets, so that native loops end too.
 
-    Python runs signal handlers in the main thread between byte codes, which a long native call
-    delays: the wait is done in the main thread, the work in others, wherever it can take long.
+    Python runs signal handlers in the main thread between byte codes, and a long native call delays
+    them. Wherever the work can take long, the main thread therefore only waits, and other threads
+    work.
     """
     cancellation = Cancellation()
     try:
@@ -77,7 +78,7 @@ def cancel_on_interrupt() -> Iterator[Cancellation]:
 
 
 def interruptible(work: Callable[[Cancellation], Result]) -> Result:
-    """Do `work` in another thread, so that Ctrl-C reaches this one, and ends it, at once."""
+    """Run `work` in another thread, so that Ctrl-C interrupts the call at once."""
     with ThreadPoolExecutor(1) as pool, cancel_on_interrupt() as cancellation:
         future = pool.submit(work, cancellation)
         cancellation.wait([future])
@@ -117,8 +118,8 @@ _blas_limit = _BlasLimit()
 def one_blas_thread() -> Iterator[contextlib.AbstractContextManager[Any]]:
     """Hold BLAS to one thread inside the block; yield the lock that each product must hold.
 
-    With threadpoolctl that is nothing at all. Without it BLAS keeps its own threads, and a lock
-    lets one product run at a time, so that threads are not oversubscribed.
+    With threadpoolctl the guard does nothing. Without it BLAS keeps its own threads, and the guard
+    is a lock that lets one product run at a time, so that cores are not oversubscribed.
     """
     try:
         import threadpoolctl  # noqa: F401

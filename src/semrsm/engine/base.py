@@ -31,7 +31,7 @@ class Engine(ABC):
 
     @abstractmethod
     def supports(self, matcher: Matcher, rows: Tokens, columns: Tokens) -> str | None:
-        """Return why the engine cannot match these images, or None where it can."""
+        """Return why the engine cannot match these images, or None if it can."""
 
     @abstractmethod
     def run(
@@ -44,7 +44,7 @@ class Engine(ABC):
         upper_bounds: NDArray[np.float64],
         progress: Progress | None,
     ) -> None:
-        """Match all pairs of `x` and `y`, or the upper triangle of `x`, into the results.
+        """Match all pairs of `x` and `y`, or the upper triangle of `x`, and write the results.
 
         The diagonal is left out unless the matcher must solve it (:attr:`Matcher.solves_self`).
 

@@ -15,7 +15,7 @@ from .threads import THREADS
 
 
 def device_kind(device: str | None) -> str:
-    """Return ``"cpu"`` or ``"cuda"``, whether or not there is one.
+    """Return ``"cpu"`` or ``"cuda"``, whether or not there is a GPU.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def device_kind(device: str | None) -> str:
 
 
 def check_device(device: str | None) -> Any:
-    """Return None for the CPU, or the torch device of a GPU that is there.
+    """Return None for the CPU, or the torch device of an available GPU.
 
     Parameters
     ----------
@@ -59,9 +59,10 @@ def check_device(device: str | None) -> Any:
 
 
 def find_device(device: str | None, matcher: Matcher) -> Any:
-    """Return the torch device of a GPU that a matcher runs on, and None for the CPU.
+    """Return the torch device of the GPU that a matcher runs on, or None for the CPU.
 
-    Before any work is done: :func:`check_device`, for matchers that have a GPU kernel.
+    Called before any work, so that a missing GPU is refused early. A matcher without a GPU kernel
+    runs on the CPU.
     """
     if device_kind(device) not in matcher.engines:
         return None
@@ -90,7 +91,7 @@ def resolve_engine(
     rows, columns : Tokens
         The images.
     here : bool, default True
-        Whether this process matches the images, and must have the GPU.
+        Whether this process matches the images, and so must have the GPU.
 
     Raises
     ------

@@ -18,8 +18,8 @@ from .device import find_device, resolve_engine
 from .plan import calibration_plan, choose_side, make_plan
 from .tiling import Tiling
 
-#: Seconds of matching from which the time is projected: the first calls of a process are slow, and
-#: what other processes do comes and goes.
+#: Seconds of matching from which the time is projected: long enough to average out slow first calls
+#: and the load of other processes.
 CALIBRATION = 0.7
 
 
@@ -32,8 +32,8 @@ class Forecast:
     pairs : int
         Pairs of images that are matched.
     assignments : int
-        Assignment problems among them that are solved or approximated; none where every place is
-        compared with the same place.
+        Assignment problems that are solved or approximated; 0 where each location is compared with
+        the same location.
     seconds : float
         Projected from a short calibration on the features themselves, on as many threads.
     memory : int
@@ -83,7 +83,7 @@ def forecast(
         As for :func:`semrsm.gram`: a job that a GPU cannot run is forecast for the CPU, with a
         warning.
     on_disk : bool, default False
-        Whether the results are to lie on disk (``out=``) and not in memory.
+        Whether the results will lie on disk (``out=``) and not in memory.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def forecast(
     columns = None if y is None else (rows if y is x else measure(y, "y"))
     reading = time.perf_counter() - start
     passes = 1.0
-    if isinstance(x, Tokens):  # measured before: nor will the job measure them
+    if isinstance(x, Tokens):  # measured already: the job will not measure them either
         reading, passes = _seconds_to_read(rows), 0.0
     other = rows if columns is None else columns
     check_comparable(rows, other, chosen, "x", "y")
@@ -126,7 +126,7 @@ def forecast(
         disk = 16 * sum(
             (r.stop - r.start) * (c.stop - c.start) for r, c in map(tiling.place, tiling)
         )
-        # Measured, digested, and then each column's panel read again for each row of tiles.
+        # Besides measuring: one pass for digests, and a panel of columns is read for each tile.
         passes += 1 + tiles * side / rows.count
     else:
         plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
@@ -147,12 +147,15 @@ def forecast(
 def _seconds_per_pair(
     rows: Tokens, columns: Tokens, matcher: Matcher, workers: int, engine: Engine
 ) -> float:
-    """Match more and more images, spread over the features, until that takes long enough."""
+    """Return the seconds per pair.
+
+    Matches more and more images, spread over the features, until that takes long enough.
+    """
     side = matcher.tile_side(int(rows.sizes.max()), rows.channels)
     count = max(2, min(side, rows.count))
     while True:
         left = _spread(rows, count, 0.0)
-        # Other images than those, where there are: of one image with itself nothing is solved.
+        # Other images than the rows, if there are any: an image with itself is not a typical pair.
         right = _spread(columns, count, 0.5)
         plan = calibration_plan(left, right, matcher, workers)
         start = time.perf_counter()

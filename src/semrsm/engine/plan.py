@@ -1,4 +1,4 @@
-"""How the pairs are cut up, and how much memory that takes, decided before anything runs."""
+"""Plans: how pairs are divided into panels and tiles, and the memory needed, before any work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ..matching.base import Matcher
 from ..tokens import PIECE, Tokens
 from .tiling import tile_side
 
-#: Tiles on the side of the matrix for each thread, at least: none waits long for the last one.
+#: The fewest tiles along a side of the matrix for each thread, so that no thread waits long for the
+#: last tile.
 TILES_PER_WORKER = 4
 
 
@@ -68,8 +69,8 @@ def make_plan(
     Raises
     ------
     InputError
-        If even panels of single images do not fit; the message names the smallest budget that
-        would do.
+        If even panels of single images do not fit; the message names the smallest sufficient
+        budget.
     """
     other = x if y is None else y
     diagonal = x.count if matcher.solves_self else 0
@@ -83,7 +84,7 @@ def make_plan(
     buffers = workers * matcher.tile_bytes(
         (tile_rows, tile_columns), (size, width), x.channels, item
     )
-    image = max(size, width) * (x.channels * item * 2 + 24)  # converted or sorted: twice
+    image = max(size, width) * (x.channels * item * 2 + 24)  # twice, for a converted or sorted copy
     in_place = x.in_place and other.in_place and x.dtype == other.dtype
     if in_place and not matcher.copies_blocks:
         image = 0
@@ -98,7 +99,7 @@ def make_plan(
         )
     most = max(x.count, other.count)
     panel = most if image == 0 else min(most, (memory - fixed) // (2 * image))
-    # Of one set of images that fits into one panel, rows and columns are the same panel.
+    # If one set of images fits into one panel, rows and columns are the same panel.
     panels = image * x.count if y is None and panel >= x.count else 2 * image * panel
     return Plan(
         panel,
@@ -111,15 +112,15 @@ def make_plan(
 
 
 def _tile_side(best: int, images: int, workers: int) -> int:
-    """Return the side of a tile: the best one, or less where there are few images to share."""
+    """Return the side of a tile: the best one, or less if the threads share few images."""
     return max(1, min(best, -(-images // (TILES_PER_WORKER * workers)) if workers > 1 else best))
 
 
 def tile_plan(rows: Tokens, columns: Tokens, matcher: Matcher, workers: int) -> Plan:
     """Return the plan of one tile of a run.
 
-    The sides of the products are those of the matcher whatever the threads, so that every machine
-    rounds the same.
+    The sides of the products depend on the matcher and not on the number of threads, so that every
+    machine rounds alike.
     """
     sides = [
         matcher.tile_side(int(tokens.sizes.max()), tokens.channels) for tokens in (rows, columns)
@@ -131,7 +132,7 @@ def tile_plan(rows: Tokens, columns: Tokens, matcher: Matcher, workers: int) -> 
 def calibration_plan(rows: Tokens, columns: Tokens, matcher: Matcher, workers: int) -> Plan:
     """Return a plan for a few images, with as many tiles for each thread as a job has.
 
-    Otherwise the threads would wait for each other.
+    With fewer tiles the threads would wait for each other.
     """
     sides = [
         max(
@@ -157,7 +158,7 @@ def choose_side(
     at_once: int = 1,
     given: int | None = None,
 ) -> tuple[int, int]:
-    """Choose the side of the tiles of a new run, and return the memory that it takes.
+    """Choose the side of the tiles of a new run, and return it with the peak of memory.
 
     Parameters
     ----------
@@ -170,7 +171,7 @@ def choose_side(
     at_once : int, default 1
         Tiles that this process computes at a time.
     given : int, optional
-        The side, where the run is there already.
+        The side of the tiles, if the run exists already.
 
     Returns
     -------
@@ -215,7 +216,7 @@ def run_bytes(
     column_panel = images[1] * width * columns.channels * item
     panels = row_panel + column_panel
     copies = panels if matcher.copies_blocks else 0
-    reading = 2 * max(row_panel, column_panel)  # as stored, and while it is brought in order
+    reading = 2 * max(row_panel, column_panel)  # as stored, and a copy in order
     pairs = images[0] * images[1]
     tile = pairs * 8 * (2 + 2 + 3)  # both matrices, as one array, and while it is written
     sides = [matcher.tile_side(n, rows.channels) for n in (size, width)]
@@ -239,7 +240,7 @@ def search_panels(
     workers: int,
     memory: int,
 ) -> tuple[int, int]:
-    """Return how many queries, and how many images of a gallery, a search has in memory at a time.
+    """Return the numbers of queries and of gallery images that a search has in memory at a time.
 
     Parameters
     ----------
@@ -248,13 +249,13 @@ def search_panels(
     dtype : numpy.dtype
         The dtype of the computation.
     query : int
-        Bytes that are kept of each query besides its vectors.
+        Bytes that are kept for each query besides its vectors.
     strip : int
         Images of the gallery that a thread takes at a time.
     tile : int
         Bytes of the affinities of a tile.
     kept : int
-        Bytes that are kept all the time.
+        Bytes that are kept during the whole search.
     workers : int
         Threads.
     memory : int

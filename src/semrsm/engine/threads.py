@@ -26,7 +26,7 @@ class ThreadEngine(Engine):
     name = "cpu"
 
     def supports(self, matcher: Matcher, rows: Tokens, columns: Tokens) -> str | None:
-        """See :meth:`Engine.supports`: it can match everything."""
+        """See :meth:`Engine.supports`: it supports every job."""
         return None
 
     def run(
@@ -41,7 +41,7 @@ class ThreadEngine(Engine):
     ) -> None:
         """See :meth:`Engine.run`."""
         dtype = np.promote_types(x.dtype, x.dtype if y is None else y.dtype)
-        done: list[int] = []  # appended to by the threads: pairs of each tile
+        done: list[int] = []  # the pairs of each finished tile, appended by the threads
 
         def fill(
             tile: Tile, rows: Block, columns: Block, at: tuple[int, int], workspace: Workspace

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 class Tile:
     """Images ``first_row:last_row`` against ``first_column:last_column``, counted in their panels.
 
-    Where `above` is a number, only pairs with column + above > row are wanted: the strict upper
-    triangle of one set of images where `above` is the distance of the two panels, and the triangle
-    with its diagonal where it is one more.
+    If `above` is a number, only pairs with column + above > row are wanted. For one set of images,
+    the distance of the two panels gives the strict upper triangle, and one more adds the diagonal.
     """
 
     first_row: int
@@ -45,7 +44,7 @@ class Tile:
 def panels(
     x: Tokens, y: Tokens | None, matcher: Matcher, plan: Plan, dtype: np.dtype[np.generic]
 ) -> Iterator[tuple[int, int, Block, Block]]:
-    """Yield pairs of prepared panels; of one set of images those on and above the diagonal."""
+    """Yield pairs of prepared panels; for one set of images only on and above the diagonal."""
     other = x if y is None else y
 
     def load(tokens: Tokens, first: int) -> Block:
@@ -62,7 +61,7 @@ def panels(
 
 
 def tiles_of(rows: int, columns: int, plan: Plan, above: int | None) -> Iterator[Tile]:
-    """Yield the tiles of two panels of so many images; `above` as for :class:`Tile`."""
+    """Yield the tiles of two panels with these numbers of images; `above` as for :class:`Tile`."""
     for first_row in range(0, rows, plan.tile_rows):
         last_row = min(first_row + plan.tile_rows, rows)
         for first_column in range(0, columns, plan.tile_columns):

@@ -1,4 +1,4 @@
-"""How the pairs of a run are cut into tiles; the same on every machine."""
+"""How the pairs of a run are divided into tiles; the same on every machine."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: A tile takes about this many seconds on one modern core: little is lost when a run is killed,
-#: and starting it costs nothing beside it.
+#: A tile takes about this many seconds on one modern core: little is lost when a run is killed, and
+#: the cost of starting a tile is negligible.
 TILE_SECONDS = 20.0
 
-#: Tiles on a side of the matrix, at most: files in one folder, tasks of one scheduler.
+#: The most tiles along a side of the matrix: limits the files of a folder and a scheduler's tasks.
 MOST_TILES = 128
 
-#: Tiles on a side of the matrix, at least, so that small runs resume and spread too.
+#: The fewest tiles along a side of the matrix, so that small runs can be resumed and shared too.
 FEWEST_TILES = 8
 
 SMALLEST_SIDE = 16
@@ -30,7 +30,8 @@ class Tiling:
     side : int
         Images on the side of a tile.
     is_symmetric : bool
-        Whether rows and columns are the same images: only tiles on and above the diagonal count.
+        Whether rows and columns are the same images: then there are only tiles on and above the
+        diagonal.
     """
 
     rows: int
@@ -56,7 +57,7 @@ class Tiling:
         )
 
     def pairs(self, tile: tuple[int, int]) -> int:
-        """Return how many pairs of different images a tile is for."""
+        """Return how many pairs of different images a tile covers."""
         rows, columns = self.place(tile)
         height, width = int(rows.stop - rows.start), int(columns.stop - columns.start)
         if self.is_symmetric and tile[0] == tile[1]:
@@ -67,7 +68,8 @@ class Tiling:
 def tile_side(images: int, vectors: int, channels: int, *, solves: bool) -> int:
     """Return the side of the tiles of a run: a power of two, by the approximate cost of a pair.
 
-    It must not be measured: the same run would be cut, and rounded, otherwise on every machine.
+    The cost must not be measured: each machine would then divide, and round, the same run
+    differently.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def tile_side(images: int, vectors: int, channels: int, *, solves: bool) -> int:
     vectors, channels : int
         S and C.
     solves : bool
-        Whether pairs are matched, and not only compared place by place.
+        Whether pairs are matched, and not only compared location by location.
 
     Returns
     -------
@@ -93,5 +95,5 @@ def tile_side(images: int, vectors: int, channels: int, *, solves: bool) -> int:
 
 
 def _power_of_two(value: float) -> int:
-    """Return the largest power of two that is not above `value`, and 1 for smaller ones."""
+    """Return the largest power of two that is at most `value`, or 1 for smaller values."""
     return 1 << max(0, math.floor(math.log2(max(1.0, value))))

@@ -12,7 +12,7 @@ A new kernel is one class::
 
     gram.rsm(Angle())
 
-:func:`register` makes it known by its name, to the command too.
+:func:`register` makes it available by name, also in the command.
 """
 
 from .base import Kernel

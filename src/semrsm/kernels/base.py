@@ -28,8 +28,8 @@ class Kernel(ABC):
     name : str
         The public name.
     ranks_by : {"linear", "cosine", "distance"} or None
-        Which score orders images as the kernel does: V, V / (‖X‖ ‖Y‖), or −d². None where none of
-        them does; exact retrieval needs one.
+        The score that orders images as the kernel does: V, V / (‖X‖ ‖Y‖), or −d². None if there is
+        no such score; exact retrieval needs one.
     is_bounded : bool
         Whether |K| is at most 1, so that figures may show several RSMs on one scale.
     increases : bool
@@ -37,9 +37,9 @@ class Kernel(ABC):
     takes_sigma : bool
         Whether there is a bandwidth; the class then takes ``sigma=``.
     sigma_rules : tuple of str
-        The rules that find it.
+        The names of the rules that find the bandwidth.
     sigma : float, str or None
-        The bandwidth, the rule that finds it, or None where there is none.
+        The bandwidth, the rule that finds it, or None for a kernel without one.
     """
 
     name: str
@@ -74,7 +74,8 @@ class Kernel(ABC):
         Returns
         -------
         ndarray of float64, of the shape of `inner`
-            A new array. The two images of a pair may change places without changing a bit of it.
+            A new array. It must not change by a single bit if the two images of each pair are
+            exchanged.
         """
 
     def resolved(self, gram: Gram | StoredGram) -> Kernel:
@@ -88,7 +89,7 @@ class Kernel(ABC):
         Returns
         -------
         Kernel
-            Its values in a part of the Gram are those in the whole.
+            A kernel whose values in a part of the Gram are those in the whole Gram.
         """
         return self
 
@@ -99,7 +100,7 @@ def check_sigma(sigma: float | str, rules: tuple[str, ...]) -> None:
     Raises
     ------
     InputError
-        If it is not one.
+        If it is neither.
     """
     if isinstance(sigma, str):
         if sigma not in rules:

@@ -64,7 +64,8 @@ class DistanceKernel(Kernel):
         if self.sigma == "median":
             found = select(partial(_upper_distances, gram, 1), _middle_two)
             return float(np.sqrt(found.mean())) if found.size else 1.0
-        # Their code takes the lower triangle of matched RSMs, and all of the spatio-semantic one.
+        # The released code takes the lower triangle of matched RSMs, but all of the spatio-semantic
+        # RSM.
         lower = gram.is_symmetric and gram.is_matched
         values = partial(_upper_distances, gram, 0) if lower else partial(_all_distances, gram)
         found = select(values, lambda count: [(count - 1) // 2])
@@ -76,7 +77,7 @@ def _middle_two(count: int) -> list[int]:
 
 
 def _upper_distances(source: Gram | StoredGram, offset: int) -> Iterator[NDArray[np.float64]]:
-    """Yield the non-zero d² of distinct pairs; of one set of images of i < j, or i <= j."""
+    """Yield the non-zero d² of all pairs; for one set of images only where j − i >= `offset`."""
     for part in source.parts():
         squared = squared_distances(part)
         if part.is_symmetric:
@@ -104,7 +105,7 @@ class RBF(DistanceKernel):
         A bandwidth in the units of the features, or a rule that finds one:
 
         - ``"median"``: σ² is the median of the non-zero d² of all distinct pairs (i < j where one
-          set of images is compared with itself, all pairs otherwise); of an even number of values,
+          set of images is compared with itself, all pairs otherwise); for an even number of values,
           the mean of the middle two. σ = 1 where every d² is zero.
         - ``"released"``: the rule of the code that the authors of the method released: σ is
           10⁻³ plus the square root of the lower median of the non-zero d² of the lower triangle,
@@ -112,9 +113,9 @@ class RBF(DistanceKernel):
 
     Notes
     -----
-    d² is a difference: where it is smaller than the rounding of the inner product (8 units in the
-    last place of ‖X‖² + ‖Y‖² in the compute dtype) it cannot be told from zero and is taken as
-    zero, as for duplicate images. Where S ≠ T, d² counts the norms of unmatched vectors whole.
+    d² is a difference. Where it is smaller than the rounding of the inner product (8 units in the
+    last place of ‖X‖² + ‖Y‖² in the compute dtype), it cannot be distinguished from zero and is set
+    to zero, as for duplicate images. Where S ≠ T, d² includes the full norms of unmatched vectors.
     """
 
     name = "rbf"
@@ -128,8 +129,8 @@ class RBF(DistanceKernel):
 class Laplacian(DistanceKernel):
     """The exponential kernel of the aligned images: K = exp(−d / σ), d the Euclidean distance.
 
-    Also known as the Matérn kernel of order ½. The kernel of that name that is built on the sum of
-    absolute differences is another one, and no function of V and the norms.
+    Also known as the Matérn kernel of order ½. The Laplacian kernel of the sum of absolute
+    differences is a different one, and not a function of V and the norms.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ class Laplacian(DistanceKernel):
 
     Notes
     -----
-    Like every kernel of the distance it decreases with d: rankings by it and rank correlations are
+    Like every kernel of the distance it decreases with d, so its rankings and rank correlations are
     those of the RBF kernel.
     """
 
@@ -158,12 +159,12 @@ class RationalQuadratic(DistanceKernel):
     sigma : float or {"median", "released"}, default "median"
         As for :class:`RBF`.
     alpha : float, default 1.0
-        How little the bandwidths vary: the smaller, the heavier the tail; towards infinity the
-        kernel becomes the RBF kernel of the same σ.
+        The smaller it is, the more the bandwidths vary and the heavier is the tail; as it goes to
+        infinity the kernel becomes the RBF kernel of the same σ.
 
     Notes
     -----
-    As for :class:`Laplacian`: in ranks it is the RBF kernel.
+    As for :class:`Laplacian`, rankings and rank correlations are those of the RBF kernel.
     """
 
     alpha: float = 1.0
@@ -182,7 +183,7 @@ class RationalQuadratic(DistanceKernel):
 
 
 def _in_units_of(squared: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """Return d² / σ², infinite where that is too large for float64; σ² itself may be out of it."""
+    """Return d² / σ², infinite where it overflows float64; σ² alone may overflow or underflow."""
     with np.errstate(over="ignore"):
         ratio: NDArray[np.float64] = squared / sigma / sigma
     return ratio
@@ -200,7 +201,7 @@ def pair_distances(
     """
     norms = row_squared + column_squared
     squared: Array = norms - 2.0 * inner
-    # No matching makes d² negative; rounding does, to near duplicates.
+    # d² is never negative, except by rounding for near duplicates.
     squared[squared <= 8 * np.finfo(dtype).eps * norms] = 0.0
     return squared
 

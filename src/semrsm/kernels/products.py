@@ -72,7 +72,7 @@ class Polynomial(Kernel):
     Parameters
     ----------
     degree : int, default 3
-        The power, at least 1. Whole, since V can be negative.
+        The power, at least 1; a whole number, since V can be negative.
     offset : float, default 1.0
         The constant that is added, at least 0: the weight of the lower powers.
     sigma : float or {"norm"}, default "norm"
@@ -82,7 +82,7 @@ class Polynomial(Kernel):
 
     Notes
     -----
-    With an odd degree, or where no V is negative, K is an increasing function of V: rankings by it
+    With an odd degree, or where no V is negative, K is an increasing function of V, so its rankings
     and rank correlations are those of the linear kernel.
     """
 

@@ -21,7 +21,7 @@ Made = TypeVar("Made", bound=type[Kernel])
 
 
 def register(kernel: Made) -> Made:
-    """Make a kernel known by its name, wherever names are taken; usable as a decorator.
+    """Register a kernel by its name, for every function that takes names; usable as a decorator.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def register(kernel: Made) -> Made:
     Raises
     ------
     InputError
-        If it is not one, or another kernel has the name.
+        If it is not such a class, or another kernel has the name.
     """
     registered(KERNELS, kernel, Kernel, "kernel")
     return kernel
@@ -92,7 +92,7 @@ def resolve_kernels(
     *,
     required: bool = True,
 ) -> dict[str, Kernel]:
-    """Return several kernels by label; `sigma` goes to those of them that take it.
+    """Return several kernels by label; `sigma` goes to those that take it.
 
     Parameters
     ----------
@@ -101,12 +101,12 @@ def resolve_kernels(
     sigma : float or str, optional
         The bandwidth.
     required : bool, default True
-        Whether `sigma` is refused where none of the kernels takes it.
+        Whether `sigma` is refused if no kernel takes it.
 
     Raises
     ------
     InputError
-        If there are none, one is unknown or named twice, or none of them takes `sigma`.
+        If there are no kernels, one is unknown or named twice, or no kernel takes `sigma`.
 
     Examples
     --------

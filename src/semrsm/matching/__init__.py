@@ -1,1 +1,1 @@
-"""How the concept vectors of two images are paired: one matcher a file."""
+"""How the concept vectors of two images are paired, with one matcher per file."""

@@ -1,4 +1,4 @@
-"""The native solver on the matrices inside a tile of affinities."""
+"""The native solver, applied to the matrices inside a tile of affinities."""
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ def assign(
     Raises
     ------
     InputError
-        If `affinity` has fewer than two dimensions, is no array of real numbers, or holds NaN or
-        infinite entries.
+        If `affinity` has fewer than two dimensions, is not an array of real numbers, or holds NaN
+        or infinite entries.
 
     Notes
     -----
@@ -168,7 +168,7 @@ def assign(
         if flat.size < SMALL:
             for chosen in parts:
                 part(chosen, cancellation)
-        else:  # a pool even for one thread: the main thread must stay free to take Ctrl-C
+        else:  # a pool even for one thread: the main thread must stay free to receive Ctrl-C
             with ThreadPoolExecutor(threads) as pool:
                 cancellation.wait([pool.submit(part, chosen, cancellation) for chosen in parts])
     if not (np.isfinite(value).all() and np.isfinite(upper_bound).all()):
@@ -232,7 +232,7 @@ def solve(
     row_stride : int
         Elements between the rows of a matrix; its columns are neighbours.
     cancellation : Cancellation
-        Lets another thread end the work.
+        With it another thread can end the work.
     method : {"assign", "greedy"}
         Exact, or rows in descending order of their best affinity, each taking its best free column.
     taken : int
@@ -285,12 +285,12 @@ def solve(
 
 
 class Stage(enum.IntEnum):
-    """Which bound showed that the value of a matrix stays below the threshold, by its cost."""
+    """The bound that showed that a matrix has a value below the threshold, in order of cost."""
 
-    SOLVED = 0  #: none did: the matrix was solved
+    SOLVED = 0  #: no bound did: the matrix was solved
     MAXIMA = 1  #: the smaller of the sums of row maxima and of column maxima
-    REDUCED = 2  #: row maxima, less what columns lack that lead in no row; or the other way round
-    PRICES = 3  #: the dual bound at prices that were given
+    REDUCED = 2  #: row maxima, less the losses of columns that lead in no row; or transposed
+    PRICES = 3  #: the dual bound at given prices
     AUCTION = 4  #: the dual bound after a phase of the auction
 
 
@@ -317,15 +317,15 @@ def search(
     data, offsets, rows, columns, row_stride, cancellation, tolerance, kernels
         As for :func:`solve`.
     stop_below : ndarray of float64, shape (B,)
-        A matrix is left as soon as a dual bound is smaller than this.
+        A matrix is abandoned as soon as a dual bound is smaller than this.
 
     Returns
     -------
     values : ndarray of float64, shape (B,)
-        NaN where a matrix was left.
+        NaN where a matrix was abandoned.
     upper_bounds : ndarray of float64, shape (B,)
     stages : ndarray of uint8, shape (B,)
-        A :class:`Stage` each.
+        The :class:`Stage` of each matrix.
 
     Raises
     ------
@@ -337,9 +337,9 @@ def search(
     Notes
     -----
     For any column prices p (not negative where S < T, since columns stay free), weak duality gives
-    V ≤ Σ_k p_k + Σ_i max_k (A[i, k] − p_k). p = 0 gives the sum of row maxima r_i; for S = T,
-    p_k = max_i (A[i, k] − r_i) ≤ 0 lowers it by what columns lack that lead in no row; and rows and
-    columns may change places.
+    V ≤ Σ_k p_k + Σ_i max_k (A[i, k] − p_k). p = 0 gives the sum of row maxima r_i; for S = T, p_k =
+    max_i (A[i, k] − r_i) ≤ 0 lowers it by the losses of columns that lead in no row. The same holds
+    with rows and columns exchanged.
     """
     count = len(offsets)
     values, upper_bounds = np.zeros(count), np.zeros(count)
@@ -353,7 +353,7 @@ def search(
         tolerance,
         cancellation.flag,
         stop_below,
-        None,  # column prices that would be tried as a bound, and where they begin
+        None,  # column prices to try as a bound, and their offsets: not used
         None,
         values,
         upper_bounds,

@@ -41,7 +41,7 @@ class Workspace:
         """Return ``left @ right.T``, shape (len(left), len(right)); valid until the next call."""
         size = len(left) * len(right)
         if self._buffer.size < size or self._buffer.dtype != left.dtype:
-            # The solver reads rows where they lie: on cache lines, if the buffer starts on one.
+            # The solver reads rows in place; they can start on cache lines only if the buffer does.
             raw = np.empty(size * left.itemsize + 64, dtype=np.uint8)
             first = -raw.ctypes.data % 64
             self._buffer = raw[first : first + size * left.itemsize].view(left.dtype)
@@ -52,7 +52,7 @@ class Workspace:
 
 @dataclass(frozen=True, eq=False)
 class PairTile:
-    """Pairs of images to be matched, among two blocks.
+    """Pairs of images to be matched, from two blocks.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class PairTile:
         return len(self.left)
 
     def affinities(self) -> Array:
-        """Return the inner products of all vectors of both blocks: one product for all pairs."""
+        """Return the inner products of all vectors of both blocks: one matrix product."""
         return self.workspace.product(self.rows.vectors, self.columns.vectors)
 
 
@@ -90,8 +90,8 @@ class Matched:
     values, upper_bounds : ndarray of float64, shape (P,)
         The matched inner products, and their upper bounds (see :attr:`Matcher.bounds`).
     matchings : ndarray of int32, shape (P, S), or None
-        The vector of the right image that each vector of the left one was matched with, in the
-        order of the blocks, −1 where it stays free; if they were kept.
+        For each vector of the left image the matched vector of the right image, in the order of the
+        blocks, −1 where it stays free; None unless matchings are kept.
     """
 
     values: NDArray[np.float64]
@@ -107,20 +107,20 @@ class Matcher(ABC):
     name : str
         The public name.
     solves : bool
-        Whether an assignment is solved or approximated for each pair; False where every place is
-        compared with the same place.
+        Whether an assignment is solved or approximated for each pair; False where each location is
+        compared with the same location.
     bounds : {"optimal", "own"}
         Whether the upper bounds are those of the optimal matching, or of the best one that the
         matcher's own constraints allow.
     needs_equal_sizes : bool
-        Whether it compares only images of one S.
+        Whether all images must have the same S.
     needs_positions : bool
         Whether images must have a grid.
     solves_self : bool
-        Whether an image must be matched with itself like with any other; if not,
-        :meth:`self_values` are its values.
+        Whether an image must be matched with itself like any other pair; if not,
+        :meth:`self_values` returns these values.
     engines : tuple of str
-        The engines that run it.
+        The names of the engines that run it.
     copies_blocks : bool
         Whether :meth:`prepare` needs memory for a copy.
     """
@@ -160,7 +160,8 @@ class Matcher(ABC):
     def self_values(self, tokens: Tokens) -> NDArray[np.float64]:
         """Return V(X, X) of every image without solving, shape (N,).
 
-        ‖X‖², since the identity is the best matching of an image with itself (Cauchy–Schwarz).
+        This is ‖X‖², since the identity is the best matching of an image with itself
+        (Cauchy–Schwarz).
         """
         return tokens.squared_norms
 
@@ -177,5 +178,5 @@ class Matcher(ABC):
 
 
 def clipped_side(images: float) -> int:
-    """Return a number of images as the side of a tile."""
+    """Return a number of images, rounded and clipped, as the side of a tile."""
     return max(1, min(TILE_IMAGES, round(images)))

@@ -18,9 +18,9 @@ class Greedy(Matcher):
     """Rows in descending order of their best affinity, each taking its best free column.
 
     Rows are the vectors of the first image, or of the smaller one where S ≠ T, so the value can
-    change when the two images are exchanged; an RSM holds the one of (i, j), i < j, on both sides.
-    An image matched with itself need not get the identity, so its cosine can be below 1.
-    The upper bound is the smaller of the sums of row maxima and of column maxima.
+    change when the two images are exchanged; an RSM holds the value of (i, j), i < j, in both
+    triangles. The matching of an image with itself need not be the identity, so its cosine can be
+    below 1. The upper bound is the smaller of the sums of row maxima and of column maxima.
     """
 
     name = "greedy"

@@ -32,7 +32,7 @@ class NoMatch(Matcher):
         return replace(block, norms=padded_norms(norms[order], block))
 
     def tile_side(self, size: int, channels: int) -> int:
-        """Return how many images, widened to float64, take a few megabytes."""
+        """Return how many images, widened to float64, fit into a few megabytes."""
         return clipped_side(WIDENED_BYTES / (size * channels * 8))
 
     def tile_bytes(

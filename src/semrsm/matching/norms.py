@@ -26,7 +26,7 @@ def sorted_by_norm(block: Block) -> Block:
 
 
 def norms_of(block: Block) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the norm of each vector, and the order that sorts those of each image downwards."""
+    """Return the norm of each vector, and the order that sorts each image by descending norm."""
     norms = np.sqrt(np.einsum("sc,sc->s", block.vectors, block.vectors, dtype=np.float64))
     image = np.repeat(np.arange(len(block)), block.sizes)
     return norms, np.lexsort((-norms, image))

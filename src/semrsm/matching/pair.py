@@ -1,4 +1,4 @@
-"""Matching one pair of images, with the matching itself."""
+"""The matching of one pair of images, with its permutation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Match:
     contributions : ndarray of float64, shape (S,)
         ⟨a_s, b_permutation[s]⟩, 0 where a vector stayed free. They sum to `value` up to rounding.
     matcher : str
-        The matcher's name.
+        The matcher's label.
     """
 
     permutation: NDArray[np.int64]

@@ -27,7 +27,7 @@ Made = TypeVar("Made", bound=type[Matcher])
 
 
 def register(matcher: Made) -> Made:
-    """Make a matcher known by its name, wherever names are taken; usable as a decorator.
+    """Register a matcher by its name, for every function that takes names; usable as a decorator.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def register(matcher: Made) -> Made:
     Raises
     ------
     InputError
-        If it is not one, or another matcher has the name.
+        If it is not such a class, or another matcher has the name.
     """
     registered(MATCHERS, matcher, Matcher, "matcher")
     return matcher
@@ -77,7 +77,7 @@ def resolve_matchers(matchers: str | Matcher | Sequence[str | Matcher]) -> dict[
     Raises
     ------
     InputError
-        If there are none, one is unknown, or two have one label.
+        If there are no matchers, one is unknown, or two have the same label.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def check_comparable(
     Raises
     ------
     InputError
-        If the channels differ, the matcher needs one S and there are several, or it needs
+        If the channels differ, the matcher needs images of one S and they have several, or it needs
         positions and the grid of one input is not known.
     """
     if left.channels != right.channels:

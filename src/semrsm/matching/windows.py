@@ -1,4 +1,4 @@
-"""Exact matchings inside windows of vectors of like norm."""
+"""Exact matchings inside windows of vectors of similar norm."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class BatchOptimal(Matcher):
     """Exact inside windows over the vectors sorted by descending norm.
 
     The remainder window holds the smallest norms. Where S ≠ T the last window of the smaller image
-    meets all remaining vectors of the larger one. The upper bound is the sum of products of the
-    sorted norms; it is loose, since affinities across windows are never computed.
+    is matched with all remaining vectors of the larger one. The upper bound is the sum of products
+    of the sorted norms; it is loose, since affinities across windows are never computed.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class BatchOptimal(Matcher):
         return sorted_by_norm(block)
 
     def tile_side(self, size: int, channels: int) -> int:
-        """Return how many images make a good side, the affinities of one window at a time."""
+        """Return a good side for tiles with the affinities of one window at a time."""
         return clipped_side(TILE_VECTORS / min(size, self.window))
 
     def pairs(self, tile: PairTile) -> Matched:
@@ -61,7 +61,7 @@ class BatchOptimal(Matcher):
         return Matched(values, np.maximum(bounds, values))
 
     def _windows(self, tile: PairTile) -> Matched:
-        """Match blocks in which all images of one side have one S."""
+        """Match blocks in which all images of a side have the same S."""
         rows, columns = tile.rows, tile.columns
         size, width = int(rows.starts[1]), int(columns.starts[1])
         left_images = rows.vectors.reshape(len(rows), size, -1)

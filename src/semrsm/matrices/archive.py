@@ -52,7 +52,7 @@ def load_archive(
     facts : sequence of str
         The facts that it must hold.
     optional : sequence of str
-        Facts that it may hold besides, and no others.
+        Facts that it may hold too; all others are refused.
     """
     source = Path(path)
     if not source.is_file():
@@ -60,7 +60,7 @@ def load_archive(
     name = kind.partition("/")[0]
     refusal = f"path: expected a file written by {name}.save; {source} is not"
     try:
-        # Opened here: NumPy leaves a file that is no archive open.
+        # Opened here, since NumPy does not close a file that is not an archive.
         with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         header = json.loads(str(arrays.pop("header")))

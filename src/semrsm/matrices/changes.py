@@ -25,9 +25,9 @@ def most_raised(
     Parameters
     ----------
     before, after : ndarray, shape (N, M), float64
-        Finite: the similarities without and with matching, say.
+        Finite values, such as the similarities without and with matching.
     most : int
-        How many pairs to return at most.
+        The most pairs to return.
     among : (ndarray, ndarray) of int, shapes (P,), optional
         Rows and columns of the pairs to choose from; by default all i < j of a square matrix.
 

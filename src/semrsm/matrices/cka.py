@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Fewer images make no jackknife.
+#: The fewest images for a jackknife.
 JACKKNIFE_IMAGES = 6
 
 #: The debiased HSIC is a mean over tuples of four different images.
 DEBIASED_IMAGES = 4
 
-#: The rounding of a matrix with values up to 1 leaves at most this of it after centring.
+#: After centring a matrix with values up to 1, rounding alone leaves values of at most this.
 _ROUNDING = 64 * float(np.finfo(float).eps)
 
-#: Of smaller exponents, multiplying by a power of two does the same as ldexp, sooner.
+#: For smaller exponents, multiplying by a power of two gives the result of ldexp, but faster.
 _PLAIN_EXPONENT = 1000
 
 
@@ -49,10 +49,10 @@ def cka(
         Use the unbiased estimator of HSIC [2]_ in place of the biased one [1]_. It ignores the
         diagonals and needs at least four images.
     interval : float, optional
-        Also give an interval of this confidence (say 0.95), by the delete-one jackknife over
-        images with a normal approximation, which needs at least six images. Images are left out and
-        not drawn again, because a repeated image would bring its own diagonal among the pairs. The
-        interval is symmetric about the value and may reach beyond 1.
+        Also give an interval of this confidence (say 0.95), by the delete-one jackknife over images
+        with a normal approximation, which needs at least six images. Images are left out and not
+        resampled, because a repeated image would add its diagonal value to the pairs. The interval
+        is symmetric about the value and may reach beyond 1.
     memory : int or str, optional
         The budget, for matrices on disk; as for :func:`semrsm.gram`.
 
@@ -65,22 +65,22 @@ def cka(
     InputError
         If the matrices are not square, symmetric and of one size, hold values that are not finite,
         are RSMs of different images, have too few images (two; four where debiased; six with an
-        interval), or one of them is constant after centring, so that the alignment is 0 / 0; if
-        those on disk cannot be read within `memory`.
+        interval), or one of them is constant after centring, so that the alignment is 0 / 0; also
+        if matrices on disk cannot be read within `memory`.
 
     Notes
     -----
-    HSIC(K, L) = tr(K H L H) / (N − 1)², H = I − 1/N, and CKA = HSIC(K, L) / √(HSIC(K, K)
-    HSIC(L, L)). Both estimators of HSIC are inner products of centred matrices: rows and columns of
-    mean zero for the biased one, and for the debiased one those off-diagonal values that no sum
-    a_i + a_j of numbers of the two images explains [3]_. HSIC(K, K) is therefore never negative,
+    HSIC(K, L) = tr(K H L H) / (N − 1)², H = I − 1/N, and CKA = HSIC(K, L) / √(HSIC(K, K) HSIC(L,
+    L)). Both estimators of HSIC are inner products of centred matrices. For the biased one, rows
+    and columns have mean zero. For the debiased one, the off-diagonal values are the residuals of a
+    fit by sums a_i + a_j of one number for each image [3]_. HSIC(K, K) is therefore never negative,
     and either CKA lies in [−1, 1] by the Cauchy–Schwarz inequality; nothing is clamped. Positive
     semi-definite matrices have a biased CKA of at least 0. A semantic RSM can be indefinite, and
     its CKA, like every debiased one, can then fall below 0.
 
-    The jackknife takes no more than two passes over the matrices: without an image, the inner
-    product follows from the image's own part in it. An image that holds nearly all of the variation
-    takes passes of its own.
+    The jackknife takes at most two passes over the matrices: the inner product without an image
+    follows from the image's own share of it. An image that holds nearly all of the variation takes
+    passes of its own.
 
     References
     ----------
@@ -131,7 +131,7 @@ class Products:
     Attributes
     ----------
     shares : ndarray, shape (N,)
-        Each image's part: Σ_j K[i, j] L[i, j].
+        Each image's share: Σ_j K[i, j] L[i, j].
     diagonal : ndarray, shape (N,)
         K[i, i] L[i, i].
     """
@@ -141,7 +141,7 @@ class Products:
 
     @classmethod
     def zeros(cls, count: int) -> Products:
-        """Return those of nothing yet."""
+        """Return products of zero, to which blocks are added."""
         return cls(np.zeros(count), np.zeros(count))
 
     @property
@@ -162,9 +162,9 @@ class CentredKernel:
     """A kernel matrix, centred for its alignment with any number of others.
 
     One pass finds the means, after which any block can be centred. A matrix of one block is centred
-    once, and kept. Values are in units in which those before centring were at most 1; rows have
-    mean zero, and for the debiased estimator also the diagonal is zero. Matrices are centred before
-    they are multiplied, so that no difference of large sums loses digits.
+    once, and kept in memory. Values are scaled so that they are at most 1 before centring. Rows
+    have mean zero, and for the debiased estimator the diagonal is zero too. Matrices are centred
+    before they are multiplied, so that no difference of large sums loses digits.
 
     Parameters
     ----------
@@ -173,14 +173,14 @@ class CentredKernel:
     side : int
         Images on the side of a block.
     debiased : bool
-        Which estimator of HSIC it is centred for.
+        Whether it is centred for the debiased estimator of HSIC.
     left_out : int, optional
-        An image that takes no part: its row and column are zeros.
+        An image that is left out: its row and column are zeros.
 
     Attributes
     ----------
     count : int
-        The images that take part.
+        The number of images, less the one that is left out.
     side : int
     debiased : bool
     """
@@ -234,7 +234,7 @@ class CentredKernel:
         return Alignment(self, other).jackknife(confidence)
 
     def block(self, rows: slice, columns: slice) -> Array:
-        """Return centred values of some rows and columns; not to be written to."""
+        """Return centred values of some rows and columns, which must not be written to."""
         values: Array
         if self._kept is not None:
             values = self._kept[rows, columns]
@@ -244,7 +244,7 @@ class CentredKernel:
         return values
 
     def products(self, other: CentredKernel) -> Products:
-        """Return the inner product with another one, and find those with themselves on the way."""
+        """Return the inner product with another kernel; find those with themselves in the pass."""
         count, side = self.shape[0], min(self.side, other.side)
         both = Products.zeros(count)
         wanted = [] if other is self else [(both, 0, 1)]
@@ -265,7 +265,7 @@ class CentredKernel:
 
     @property
     def size(self) -> float:
-        """The inner product with itself, zero where it is nothing but rounding."""
+        """The inner product with itself, or zero where it is only rounding."""
         size = self.own.total
         return size if size > (_ROUNDING * self.count) ** 2 else 0.0
 
@@ -293,7 +293,7 @@ class CentredKernel:
         return sums
 
     def _read(self, rows: slice, columns: slice) -> Array:
-        """Return values as they are, those that take no part cleared."""
+        """Return the values before scaling, with those that are left out set to zero."""
         values: Array = self._matrix.block(rows, columns)
         on_diagonal = rows == columns
         if self._left_out is None and not (self.debiased and on_diagonal):
@@ -322,7 +322,7 @@ class CentredKernel:
         self._clear(values, rows, columns)
 
     def _clear(self, values: Array, rows: slice, columns: slice) -> None:
-        """Clear, in place, the values that take no part."""
+        """Set the values that are left out to zero, in place."""
         if self.debiased and rows == columns:
             np.fill_diagonal(values, 0.0)
         if self._left_out is not None:
@@ -361,21 +361,21 @@ class Alignment:
         return value - half, value + half
 
     def _left_out(self) -> Array:
-        """Return the alignments without each of the images, shape (N,)."""
+        """Return the alignment without each image in turn, shape (N,)."""
         own, others, both = (
             self._totals_left_out(products)
             for products in (self._left.own, self._right.own, self._products)
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             found: Array = both / np.sqrt(own * others)
-        # Where hardly anything is left without an image, the difference has lost its digits.
+        # Where hardly any variation is left without an image, the difference has lost its digits.
         lost = (own < 1e-6 * self._left.size) | (others < 1e-6 * self._right.size)
         for i in np.flatnonzero(lost).tolist():
             found[i] = self._left.without(i).alignment(self._right.without(i))
         return found
 
     def _totals_left_out(self, products: Products) -> Array:
-        """Return an inner product, each image left out and the rest centred again.
+        """Return an inner product without each image in turn, the rest centred again, shape (N,).
 
         Rows of the centred matrices sum to zero, so that without image i row j sums to minus its
         value at i: the change by centring again follows from row i alone.

@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Images on the side of a block of matrices on disk, at most: 8 MB.
+#: The largest side of a block of matrices on disk, in images: 8 MB.
 LARGEST_SIDE = 1024
 
-#: Nor is any block made smaller than this, however small the budget.
+#: The smallest side of a block, however small the budget.
 SMALLEST_SIDE = 64
 
-#: Bytes of the budget for each value that is ranked at a time: its place, copies, and what sorting
-#: them takes.
+#: Bytes of the budget for each value that is ranked at a time: its place, copies, and buffers for
+#: sorting.
 BYTES_PER_VALUE = 128
 
-#: Fewer values are not ranked at a time.
+#: The fewest values that are ranked at a time.
 FEWEST_VALUES = 1 << 12
 
-#: Blocks that are in memory at a time: of both matrices, what their kernels take to compute them,
-#: and what is made of them.
+#: Blocks in memory at a time: those of both matrices, the buffers of their kernels, and derived
+#: blocks.
 _BLOCKS = 12
 
-#: A part that is read well is in memory, while one of any size is read, with its bounds.
+#: Parts with the side of tiles that are in memory while a block is read: values and bounds.
 _WHOLE_PARTS = 2
 
 #: Vectors of N numbers that are in memory together.
@@ -87,10 +87,10 @@ def pair(a: Any, b: Any, *, fewest: int) -> tuple[Matrix, Matrix]:
     Parameters
     ----------
     a, b : Matrix or array-like, shape (N, N)
-        A matrix that one block holds is read, checked as :func:`kernel_matrix` does and kept. Of
-        others the values are checked when they are read.
+        A matrix of one block is read, checked as by :func:`kernel_matrix`, and kept. The values of
+        others are checked when they are read.
     fewest : int
-        How many images there must be.
+        The least number of images.
 
     Returns
     -------
@@ -99,8 +99,8 @@ def pair(a: Any, b: Any, *, fewest: int) -> tuple[Matrix, Matrix]:
     Raises
     ------
     InputError
-        If one is not of one set of images, not square, symmetric and finite, the two are of
-        different images, or there are too few.
+        If a matrix compares two sets of images, or is not square, symmetric and finite; if the two
+        are of different images; or if there are too few.
     """
     left, right = _checked(a, "a"), _checked(b, "b")
     if left.shape != right.shape:
@@ -123,7 +123,7 @@ def _checked(x: Any, name: str) -> Matrix:
 
 
 def kernel_matrix(x: Any, name: str) -> Array:
-    """Return an array or a matrix that one block holds, refusing a wrong one by name.
+    """Return the values of an array, or of a matrix of one block; errors name the argument.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def kernel_matrix(x: Any, name: str) -> Array:
     Returns
     -------
     ndarray of float64, shape (N, N)
-        Symmetric up to rounding, and finite. It may be `x` itself: not to be written to.
+        Symmetric up to rounding, and finite. It may be `x` itself, and must not be written to.
 
     Raises
     ------
@@ -170,19 +170,19 @@ def side_of_blocks(a: Matrix, b: Matrix, memory: int) -> int:
     Parameters
     ----------
     a, b : Matrix, shape (N, N)
-        Those that are one block are cut like the other one, or where that is one block too only as
-        far as the budget asks for.
+        A matrix of one block is divided like the other one. If both are of one block, they are
+        divided only as far as the budget requires.
     memory : int
 
     Returns
     -------
     int
-        N where all is one block.
+        N where the blocks are the whole matrices.
 
     Raises
     ------
     InputError
-        If not even small blocks of matrices that are read in blocks fit.
+        If not even small blocks of matrices on disk fit.
     """
     count = a.shape[0]
     wanted = [matrix.block_side for matrix in (a, b) if not in_one_block(matrix)]
@@ -199,5 +199,5 @@ def side_of_blocks(a: Matrix, b: Matrix, memory: int) -> int:
             f"images on disk; got {format_bytes(memory)}"
         )
     while side > least and fixed + _BLOCKS * 8 * side**2 > memory:
-        side = max(least, side // 2)  # halves, so that they lie in the tiles as before
+        side = max(least, side // 2)  # halves, so that blocks still lie inside tiles
     return side

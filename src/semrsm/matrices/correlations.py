@@ -42,12 +42,12 @@ def correlation(method: str) -> Statistic:
 
 
 def pearson_of_streams(left: Stream, right: Stream) -> float:
-    """Correlate two streams of pieces, which have the same sizes, in two passes.
+    """Correlate two streams of pieces of the same sizes, in two passes.
 
     Parameters
     ----------
     left, right : callable
-        Return arrays of float64, the same ones whenever they are called.
+        Return arrays of float64, the same ones at every call.
 
     Returns
     -------
@@ -62,10 +62,11 @@ def pearson_of_streams(left: Stream, right: Stream) -> float:
                 count += piece.size
                 total += float(piece.sum())
                 low, high = min(low, float(piece.min())), max(high, float(piece.max()))
-        if not low < high:  # looked at, since the mean of equal values may be off by rounding
+        if not low < high:  # not by the variance, since the mean of equal values may be rounded
             return float("nan")
         means.append(total / count)
-        # Correlation knows no unit, and a power of two rounds nothing: squares stay in range.
+        # Correlation does not depend on the unit; scaling by a power of two keeps squares in range
+        # and rounds nothing.
         exponents.append(-int(np.frexp(max(high - means[-1], means[-1] - low))[1]))
     products = np.zeros(3)
     for x, y in zip(left(), right(), strict=True):

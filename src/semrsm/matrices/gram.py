@@ -47,7 +47,7 @@ class Gram:
     provenance : mapping
         Versions, shapes, the matcher with its options, the largest relative gap.
     is_matched : bool
-        False where every place was compared with the same place: the spatio-semantic baseline.
+        False where each location was compared with the same location: the spatio-semantic baseline.
     bounds : {"optimal", "own"}
         Whether the upper bounds are those of the optimal matching, or of the best one that the
         matcher's own constraints allow.
@@ -55,8 +55,8 @@ class Gram:
     Notes
     -----
     V of the optimal matcher is symmetric, but it can be *indefinite*: a maximum of inner products
-    over permutations is no inner product. Methods that need a positive semi-definite matrix (some
-    uses of CKA, eigen-decompositions) must not assume it.
+    over permutations is not an inner product. Methods that need a positive semi-definite matrix
+    (some uses of CKA, eigen-decompositions) must not assume it.
     """
 
     values: NDArray[np.float64]
@@ -91,7 +91,7 @@ class Gram:
 
     @property
     def block_side(self) -> int:
-        """A good side of a part: any, since all values are in memory."""
+        """An efficient side of a block: here the longer side, since all values are in memory."""
         return max(self.shape)
 
     def block(self, rows: slice, columns: slice) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ class Gram:
     def part(self, rows: slice, columns: slice) -> Gram:
         """Return the Gram of some of the images.
 
-        Of the same rows and columns of a symmetric Gram the part is symmetric too.
+        The part is symmetric if the Gram is and `rows` equals `columns`.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Gram:
         )
 
     def parts(self) -> Iterator[Gram]:
-        """Yield the Gram in parts that cover every pair once: all of it, since it is in memory."""
+        """Yield parts that cover every pair once: here the whole Gram, since it is in memory."""
         yield self
 
     def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str | None = None) -> RSM:
@@ -185,7 +185,7 @@ class Gram:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the Gram to one ``.npz`` file, without pickle, aside and then renamed.
+        """Write the Gram to one ``.npz`` file, without pickle; it appears when it is complete.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class Gram:
         Raises
         ------
         InputError
-            If the suffix is another one or the folder does not exist.
+            If the suffix is not ``.npz``, or the folder does not exist.
         """
         return save_archive(
             path,
@@ -274,7 +274,7 @@ def kernel_values(kernel: Kernel, gram: Gram) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If a kernel of the user's own returns something else.
+        If a kernel of the user's own returns anything else.
     """
     values = np.asarray(
         kernel.values(

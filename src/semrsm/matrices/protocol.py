@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Matrix(Protocol):
-    """A matrix of float64 that is read in blocks: a Gram, an RSM, one on disk, or an array.
+    """A matrix of float64 that is read in blocks: a Gram or RSM, in memory or on disk, or an array.
 
     Attributes
     ----------
@@ -24,8 +24,8 @@ class Matrix(Protocol):
         Whether rows and columns are the same images.
     row_ids, column_ids : tuple of str
     block_side : int
-        Rows and columns of a block that is read well. A matrix in memory is one block: this is
-        then its longer side.
+        The side of blocks that are efficient to read. A matrix in memory is one block: this is then
+        its longer side.
     """
 
     @property
@@ -50,7 +50,7 @@ class Matrix(Protocol):
 
     @property
     def block_side(self) -> int:
-        """Rows and columns of a block that is read well."""
+        """The side of blocks that are efficient to read."""
         ...
 
     def block(self, rows: slice, columns: slice) -> Array:
@@ -58,7 +58,7 @@ class Matrix(Protocol):
         ...
 
     def part(self, rows: slice, columns: slice) -> Matrix:
-        """Return the same kind of matrix of some rows and columns, in memory."""
+        """Return some rows and columns as a matrix of the same kind, in memory."""
         ...
 
 
@@ -106,7 +106,7 @@ class ArrayMatrix:
 
 
 def in_one_block(matrix: Matrix) -> bool:
-    """Return whether one block holds all of the matrix, as of one in memory."""
+    """Return whether one block holds the whole matrix, as it does for one in memory."""
     return matrix.block_side >= max(matrix.shape)
 
 

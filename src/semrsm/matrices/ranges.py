@@ -1,4 +1,4 @@
-"""Slices of images, as the parts of matrices are asked for."""
+"""Slices of images, which select parts of matrices."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ..errors import InputError
 
 
 def whole_range(part: slice, count: int, name: str) -> slice:
-    """Return a slice of `count` images with its ends as numbers from 0.
+    """Return a slice of `count` images with both ends as numbers from 0.
 
     Raises
     ------

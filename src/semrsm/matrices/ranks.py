@@ -1,4 +1,4 @@
-"""Ranks of more values than are ranked in memory, made in files."""
+"""Ranks of more values than fit into memory, computed in files."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def ranks_on_disk(
 ) -> NDArray[np.float64]:
     """Return a memory map of the rank of each value, mean ranks for ties.
 
-    Values go to a file first. Then those between two splitters, which fit into memory, are ranked
-    among themselves and placed, range after range.
+    The values are written to a file first. Splitters divide them into ranges that fit into memory,
+    and the ranges are ranked one after the other.
 
     Parameters
     ----------
     stream : iterator of ndarray of float64
         The values, piece by piece.
     total : int
-        How many there are.
+        The number of values.
     path : Path
-        The files to be made begin with it.
+        The names of the new files begin with it.
     limit : int
         How many values are ranked at a time.
 
@@ -54,7 +54,7 @@ def ranks_on_disk(
     while pending:
         low, high = pending.pop()
         where, inside = _between(values, low, high, limit)
-        if inside is None:  # too many: halve the range by the middle of those seen
+        if inside is None:  # too many: split the range at the median of the values seen
             middle = float(np.median(where))
             if middle >= high or middle <= low:
                 middle = float(np.nextafter(high, -np.inf)) if np.isfinite(high) else float(low)
@@ -74,7 +74,7 @@ def ranks_on_disk(
 def _between(
     values: NDArray[np.float64], low: float, high: float, limit: int
 ) -> tuple[NDArray[Any], Array | None]:
-    """Return places and values in (low, high]; where they are too many, values seen and None."""
+    """Return places and values in (low, high]; if they are too many, the values seen and None."""
     places: list[NDArray[np.int64]] = []
     inside: list[Array] = []
     count = 0
@@ -97,7 +97,7 @@ def _place_equal(
     below: int,
     limit: int,
 ) -> int:
-    """Rank values in (low, high] of which none lies strictly between: all of them are equal."""
+    """Rank the values in (low, high], which are all equal: no float lies strictly between."""
     count = sum(
         int(((piece > low) & (piece <= high)).sum())
         for piece in (values[n : n + limit] for n in range(0, len(values), limit))

@@ -8,7 +8,7 @@
       features.npz                       where the input was a folder of photographs
       rsms/<layer>/<matcher>.gram.npz    V, upper bounds and norms
       rsms/<layer>/<matcher>.<kernel>.npz
-                                         labels as :func:`file_names` makes them names of files
+                                         labels as file names: see :func:`file_names`
       figures/<name>.png
 """
 
@@ -43,15 +43,15 @@ class Results:
     Attributes
     ----------
     grams : mapping of (str, str) to Gram
-        By layer and matcher, that is its label.
+        By layer and by the label of the matcher.
     kernels : tuple of str
         The labels of the kernels.
     sigma : float or str
-        The bandwidth, or its rule, of the kernels that take it and name none in their labels.
+        The bandwidth, or its rule, of the kernels that take one and do not name it in their labels.
     grids : mapping of str to (int, int)
         Height and width of the grid of concept vectors of each layer, where it is known.
     facts : mapping
-        Where it all comes from: the source, the model, versions.
+        The provenance: source, model, versions.
     """
 
     grams: Mapping[tuple[str, str], Gram]
@@ -117,7 +117,7 @@ class Results:
         overwrite : bool, default False
             Whether a folder that has files in it may be replaced.
         extra : callable, optional
-            Given the unfinished folder, writes more into it.
+            Called with the unfinished folder, to write more files into it.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class Results:
 
 
 def safe_name(name: str) -> str:
-    """Return `name` with everything replaced that has a meaning in a path.
+    """Return `name` with the characters replaced that have a meaning in a path.
 
     Examples
     --------
@@ -228,7 +228,7 @@ def file_names(names: Sequence[str], taken: Mapping[str, str] | None = None) -> 
     ----------
     names : sequence of str
     taken : mapping of str to str, optional
-        Names that have a file already, and that keep it.
+        Names that have a file name already, which they keep.
     """
     found = dict(taken or {})
     for name in names:

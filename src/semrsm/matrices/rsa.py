@@ -53,22 +53,22 @@ def rsa(
     Parameters
     ----------
     a, b : RSM, StoredRSM or array-like, shape (N, N)
-        Symmetric matrices; of each pair of images one entry is taken (i < j).
+        Symmetric matrices; one entry of each pair of images is used (i < j).
     method : {"spearman", "pearson", "kendall"}, default "spearman"
         Rank correlation with mean ranks for ties, linear correlation, or Kendall's τ-b (which needs
         SciPy).
     diagonal : bool, default False
         Whether the diagonal takes part.
     interval : float, optional
-        Also give an interval of this confidence (say 0.95), by a percentile bootstrap over images;
-        pairs of an image with itself that resampling makes are left out, and so are resamples in
-        which the entries of one matrix are constant.
+        Also give an interval of this confidence (say 0.95), by a percentile bootstrap over images.
+        Pairs of an image with a copy of itself are left out, and so are resamples in which the
+        entries of one matrix are constant.
     resamples, seed : int
-        Of the bootstrap.
+        The number of resamples of the bootstrap, and its seed.
     memory : int or str, optional
-        The budget, for matrices on disk; as for :func:`semrsm.gram`. Pearson's correlation goes
-        through them in blocks, Spearman's makes the ranks in a temporary folder, and Kendall's
-        needs both in memory. There are no intervals for them.
+        The budget, for matrices on disk; as for :func:`semrsm.gram`. Pearson's correlation reads
+        them in blocks, Spearman's computes the ranks in a temporary folder, and Kendall's needs the
+        entries of both in memory. Intervals are for matrices in memory only.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def rsa(
 def _value(
     a: Matrix, b: Matrix, method: str, *, diagonal: bool, memory: int, at_hand: bool
 ) -> float:
-    """Correlate the entries in memory, where the budget has room for them, or in passes."""
+    """Correlate the entries in memory if they fit into the budget, or else in passes."""
     total = entry_count(a.shape[0], diagonal)
     if method == "kendall":
         needed = _KENDALL_BYTES * total
@@ -142,7 +142,7 @@ def _value(
 def _resampled(
     left: Array, right: Array, correlate: Statistic, diagonal: bool, resamples: int, seed: int
 ) -> list[float]:
-    """Return the correlation for images drawn with replacement, again and again."""
+    """Return the correlation for each resample, whose images are drawn with replacement."""
     rows, columns = np.triu_indices(len(left), k=0 if diagonal else 1)
     rng = np.random.default_rng(seed)
     values = []
@@ -169,7 +169,7 @@ def entries(matrix: Matrix, side: int, diagonal: bool) -> Iterator[Array]:
     Raises
     ------
     InputError
-        If one is not finite.
+        If an entry is not finite.
     """
     for rows, columns in upper_blocks(matrix.shape[0], side):
         values = matrix.block(rows, columns)
@@ -187,12 +187,12 @@ def entry_count(images: int, diagonal: bool) -> int:
 
 
 def most_ranked(memory: int) -> int:
-    """Return how many values a budget in bytes lets be ranked at a time."""
+    """Return how many values can be ranked at a time within a budget in bytes."""
     return max(FEWEST_VALUES, memory // BYTES_PER_VALUE)
 
 
 def _spearman_on_disk(left: Stream, right: Stream, total: int, limit: int) -> float:
-    """Correlate ranks that are made in a temporary folder, `limit` of them at a time."""
+    """Correlate ranks that are computed in a temporary folder, `limit` of them at a time."""
     with tempfile.TemporaryDirectory(prefix="semrsm-ranks-") as name:
         folder = Path(name)
         needed, free = 3 * 8 * total, shutil.disk_usage(folder).free
@@ -206,7 +206,7 @@ def _spearman_on_disk(left: Stream, right: Stream, total: int, limit: int) -> fl
             for n, stream in enumerate((left, right))
         ]
         value = pearson_of_streams(*(partial(_pieces, found, limit) for found in ranks))
-        del ranks  # before their files go
+        del ranks  # closes the files before they are deleted
         return value
 
 

@@ -37,11 +37,11 @@ class RSM:
     row_ids, column_ids : tuple of str
         The names of the images.
     kernel : str
-        ``"linear"``, ``"cosine"``, ``"rbf"`` or the name of a kernel of your own.
+        ``"linear"``, ``"cosine"``, ``"rbf"`` or the name of another kernel.
     matcher : str
         The label of the matcher; ``"none"`` is the spatio-semantic RSM.
     sigma : float or None
-        The bandwidth that an RBF kernel used.
+        The bandwidth of the kernel; None for a kernel without one.
     is_symmetric : bool
         True where one set of images was compared with itself.
     provenance : mapping
@@ -69,7 +69,7 @@ class RSM:
 
     @property
     def block_side(self) -> int:
-        """A good side of a part: any, since all values are in memory."""
+        """An efficient side of a block: here the longer side, since all values are in memory."""
         return max(self.shape)
 
     def block(self, rows: slice, columns: slice) -> NDArray[np.float64]:
@@ -81,7 +81,7 @@ class RSM:
     def part(self, rows: slice, columns: slice) -> RSM:
         """Return the RSM of some of the images; slices without a step.
 
-        Of the same rows and columns of a symmetric RSM the part is symmetric too.
+        The part is symmetric if the RSM is and `rows` equals `columns`.
         """
         rows = whole_range(rows, self.shape[0], "rows")
         columns = whole_range(columns, self.shape[1], "columns")
@@ -94,7 +94,7 @@ class RSM:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the RSM to one ``.npz`` file, without pickle, aside and then renamed.
+        """Write the RSM to one ``.npz`` file, without pickle; it appears when it is complete.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class RSM:
         Raises
         ------
         InputError
-            If the suffix is another one or the folder does not exist.
+            If the suffix is not ``.npz``, or the folder does not exist.
 
         Examples
         --------
@@ -201,7 +201,7 @@ class RSM:
     def to_rsatoolbox(self, dissimilarity: str = "one-minus") -> Any:
         """Return the RSM as ``rsatoolbox.rdm.RDMs``, turned into dissimilarities by a stated rule.
 
-        rsatoolbox keeps the upper triangle alone, so the diagonal is lost on the way.
+        rsatoolbox keeps only the upper triangle, so the diagonal is lost.
 
         Parameters
         ----------
@@ -214,7 +214,7 @@ class RSM:
         Returns
         -------
         rsatoolbox.rdm.RDMs
-            One RDM, its pattern descriptor ``"id"`` the image ids.
+            One RDM, with the image ids as its pattern descriptor ``"id"``.
 
         Raises
         ------
@@ -274,15 +274,16 @@ class RSM:
         images: Any = None,
         labels: Any = None,
     ) -> Exploration:
-        """Write the RSM as an interactive page, which a notebook shows and a browser opens.
+        """Write the RSM as an interactive page for notebooks and browsers.
 
         Parameters
         ----------
         path : str or Path, optional
             A name that ends in ``.html``, or a folder to be made; by default a file in a new
-            temporary folder. The object that is returned says where.
+            temporary folder. The returned object has its path.
         other : RSM, optional
-            Of the same images, to be put beside this one: the spatio-semantic RSM, say.
+            Another RSM of the same images, to show beside this one, such as the spatio-semantic
+            RSM.
         images : str, Path or data set, optional
             The photographs, by the ids of the RSM: a folder, or anything with ``ids`` and
             ``images[i]``.

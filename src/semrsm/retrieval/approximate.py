@@ -1,4 +1,4 @@
-"""Approximate retrieval: candidates by mean vectors, and only those are matched.
+"""Approximate retrieval: mean vectors choose candidates, and only these are matched.
 
 The exact search (:func:`semrsm.topk`) does not depend on anything here.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ApproximateTopK:
-    """The most similar of some candidates, which may have missed more similar images.
+    """The most similar images among some candidates; more similar images may have been missed.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class ApproximateTopK:
     candidates : int
         How many images were compared with each query.
     solved : int
-        How many pairs needed an assignment, of all queries together.
+        How many pairs of all queries together needed an assignment.
     """
 
     indices: NDArray[np.int64]
@@ -105,11 +105,11 @@ class ApproximateTopK:
         out : str or Path
             The folder; it appears when it is complete.
         facts : mapping, optional
-            More for the JSON file, such as the command; they stand first.
+            Additional entries for the JSON file, such as the command; they come first.
         overwrite : bool, default False
             Whether a folder that has files in it may be replaced.
         extra : callable, optional
-            Given the unfinished folder, writes more into it.
+            Called with the unfinished folder, to write more files into it.
 
         Returns
         -------
@@ -163,14 +163,14 @@ def approximate_topk(
 
     Notes
     -----
-    Two images that are constant have V = m ⟨x̄, ȳ⟩ with m = min(S, T). The candidates are those with
-    the largest m ⟨x̄, ȳ⟩ for the linear kernel and m ⟨x̄, ȳ⟩ / ‖Y‖ for the cosine. For kernels of the
-    distance they are those with the largest 2S ⟨x̄, ȳ⟩ − ‖Y‖²: where sizes differ, m in place of S
-    finds fewer, since ‖Y‖² counts how vectors differ from their mean and the estimate of V does
-    not. For queries of one size these are inner products with one vector for each image, which
-    FAISS [1]_ searches. Its flat index compares all of them, in a time that is small beside one
-    assignment for each candidate up to millions of images; it is the engine with the most users and
-    maintainers.
+    Two images that are constant have V = m ⟨x̄, ȳ⟩ with m = min(S, T). The candidates are those
+    with the largest m ⟨x̄, ȳ⟩ for the linear kernel and m ⟨x̄, ȳ⟩ / ‖Y‖ for the cosine. For kernels
+    of the distance they are those with the largest 2S ⟨x̄, ȳ⟩ − ‖Y‖²: where sizes differ, m in
+    place of S finds fewer neighbours, since ‖Y‖² includes the spread of vectors about their mean
+    and the estimate of V does not. For queries of one size these are inner products with one vector
+    for each image, which FAISS [1]_ searches. Its flat index compares all of them. For up to
+    millions of images this takes little time compared with one assignment for each candidate. FAISS
+    was chosen as the engine with the most users and maintainers.
 
     References
     ----------
@@ -223,7 +223,7 @@ def recall(
     Raises
     ------
     InputError
-        If the two are not results for as many queries, or of other galleries.
+        If the two are for different numbers of queries, or of different galleries.
 
     Examples
     --------
@@ -262,8 +262,8 @@ def _candidates(asked: Question, count: int, faiss: Any) -> Indices:
     left_out = 0 if asked.exclude is None else int(asked.exclude.sum(axis=1).max())
     depth = min(count + left_out, len(sizes))
     found: Indices = np.empty((asked.rows.count, depth), dtype=np.int64)
-    # Queries with the same min(S, T) for all images of the gallery are searched together: all of
-    # them where the queries or the images are of one size, and where S alone counts.
+    # Queries with the same min(S, T) for each image of the gallery are searched together. These are
+    # all queries if the queries or the images have one size, or if only S counts.
     groups = np.clip(asked.rows.sizes, sizes.min(), sizes.max())
     if asked.ranking.kind == "distance":
         groups = np.zeros_like(groups)
@@ -290,13 +290,13 @@ def _candidates(asked: Question, count: int, faiss: Any) -> Indices:
 def _vectors(
     asked: Question, queries: Indices, means: NDArray[Any], matched: Indices
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a vector for each query and each image: large inner products promise much.
+    """Return a vector for each query and image, whose inner products estimate the similarity.
 
     `means` are those of the queries; `matched` is min(S, T) for each image, which kernels of the
-    distance do without.
+    distance do not use.
     """
     gallery = asked.index.tokens
-    # Everything in units of the largest image, so that float32 holds it.
+    # Everything is in units of the largest image, so that it is in the range of float32.
     top = int(max(asked.rows.exponents.max(), gallery.exponents.max()))
     rows = _scaled(means, asked.rows.exponents[queries] - top)
     columns = _scaled(asked.index.means, gallery.exponents - top)

@@ -1,9 +1,9 @@
 """Exact top-k retrieval: the k most similar images, without solving every assignment.
 
 Every pair of images has a cheap upper bound on its similarity, from the same product of concept
-vectors that the assignment starts from. An image whose bound is below the k-th best similarity
-that has been found so far cannot be among the k best, and is not solved. Nothing is estimated: the
-result is that of solving everything.
+vectors that the assignment starts from. An image whose bound is below the k-th best similarity that
+has been found so far cannot be among the k best, and is not solved. Nothing is estimated: the
+result is the same as if every pair were solved.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class TopK:
     Attributes
     ----------
     indices : ndarray of int64, shape (Q, k)
-        Images of the gallery, the most similar first. Of equally similar ones, the one that comes
-        first in the gallery comes first.
+        Images of the gallery, the most similar first. Equally similar images are in the order of
+        the gallery.
     values : ndarray of float64, shape (Q, k)
         Their similarities under the kernel.
     missed_at_most : ndarray of float64, shape (Q,)
-        No image of the gallery that is not among the results is more similar than this: the
-        certificate. Without a budget it is at most the last of the values.
+        The certificate: no image of the gallery outside the results is more similar than this.
+        Without a budget it is at most the last of the values.
     query_ids, gallery_ids : tuple of str
         The names of the images.
     kernel : str
@@ -52,8 +52,8 @@ class TopK:
     solved : int
         How many of them needed an assignment.
     removed : mapping of str to int
-        How many each bound removed: ``"maxima"``, ``"reduced"``, ``"prices"``, ``"auction"``, in
-        the order of their cost (see :class:`semrsm.matching.assignment.Stage`).
+        How many pairs each bound removed: ``"maxima"``, ``"reduced"``, ``"auction"``, in the order
+        of their cost (see :class:`semrsm.matching.assignment.Stage`).
     exact : bool
         Whether the results of all queries are certainly the best ones. Without a budget they are;
         with one, if no image that was not matched can reach the last value.
@@ -99,8 +99,8 @@ class TopK:
         if self.exact:
             return f"exact; {share:.1%} of {self.pairs:,} pairs needed an assignment"
         return (
-            f"the best of {share:.1%} of {self.pairs:,} pairs; neighbours.json says for each query "
-            "what may have been missed"
+            f"the best of {share:.1%} of {self.pairs:,} pairs; neighbours.json has a bound for the "
+            "missed images of each query"
         )
 
     def table(self) -> list[dict[str, Any]]:
@@ -130,11 +130,11 @@ class TopK:
         out : str or Path
             The folder; it appears when it is complete.
         facts : mapping, optional
-            More for the JSON file, such as the command; they stand first.
+            Additional entries for the JSON file, such as the command; they come first.
         overwrite : bool, default False
             Whether a folder that has files in it may be replaced.
         extra : callable, optional
-            Given the unfinished folder, writes more into it.
+            Called with the unfinished folder, to write more files into it.
 
         Returns
         -------
@@ -173,14 +173,14 @@ def topk(
         N images with the same number of channels. An :class:`Index` is measured once for many
         calls.
     k : int
-        How many results each query gets.
+        The number of results for each query.
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, or a kernel of the distance with a bandwidth in numbers, such as
         ``semrsm.kernels.RBF(sigma=3.0)``. The bandwidth does not change the order.
     ids, gallery_ids : sequence, optional
         Names of the images; their indices by default.
     exclude : array-like of bool, shape (Q, N), optional
-        True where an image of the gallery may not be a result of that query, such as the query
+        True where an image of the gallery must not be a result of that query, such as the query
         itself.
     budget : int, optional
         Solve at most so many assignments for each query: those with the highest bounds. The results
@@ -205,9 +205,9 @@ def topk(
     each of its phases. They are evaluated after subtracting each image's mean vector, which changes
     V by exactly S⟨x̄, ȳ⟩ where both images have S vectors, and makes the bounds much tighter.
 
-    Rounding drops no neighbour: pairs are removed only where their bound is below the k-th best by
-    more than the inner products of C channels can be wrong by, and what is left near it is solved
-    again in float64, by which results are ordered.
+    Rounding drops no neighbour. A pair is removed only if its bound is below the k-th best by more
+    than the rounding of inner products of C channels. The remaining pairs near the k-th best are
+    solved again in float64, and the results are ordered by these values.
 
     Examples
     --------

@@ -34,8 +34,8 @@ class Index:
     ids : sequence, optional
         Names of the images; their indices by default.
     provenance : mapping, optional
-        Where the images come from, such as that of :class:`semrsm.Features`: anything that JSON
-        holds. It is kept with the index.
+        The origin of the images, such as the provenance of :class:`semrsm.Features`: any JSON
+        values. It is kept with the index.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class Index:
         The names of the images.
     provenance : mapping
     means : ndarray, shape (N, C)
-        The mean concept vector of each image, divided by two to the power of its exponent as the
-        vectors are (which is 1 for all but extreme images). Searches start with the images whose
-        means are most like that of the query.
+        The mean concept vector of each image, divided by two to the power of the image's exponent,
+        as its vectors are (that is by 1 for all but extreme images). Searches start with the images
+        whose means are most like that of the query.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class Index:
 
     @property
     def count(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return self.tokens.count
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class Index:
         Parameters
         ----------
         gallery : array-like, torch.Tensor or list of arrays
-            Images with as many channels. Those that are there are not measured again.
+            Images with the same number of channels. The present images are not measured again.
         ids : sequence, optional
             Their names; their indices in the new index by default.
 
@@ -139,14 +139,14 @@ class Index:
         return Index.from_tokens(both, (*self.ids, *added), means, self.provenance)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the index to a Zarr folder, from which it can be searched without being loaded.
+        """Write the index to a Zarr folder, which can be searched without being loaded.
 
         Parameters
         ----------
         path : str or Path
             The folder; it appears when it is complete.
         overwrite : bool, default False
-            Whether an index that is there may be replaced.
+            Whether an existing index may be replaced.
 
         Returns
         -------
@@ -156,7 +156,7 @@ class Index:
         Raises
         ------
         InputError
-            If something is there that may not be replaced, or the parent folder does not exist.
+            If `path` exists and may not be replaced, or the parent folder does not exist.
         MissingDependencyError
             If zarr is not installed.
         """
@@ -167,7 +167,7 @@ class Index:
         if target.exists():
             if not overwrite:
                 raise InputError(f"path: {str(target)!r} exists (allow overwriting to replace it)")
-            Index.load(target)  # nothing else is ever deleted
+            Index.load(target)  # raises unless it is an index: nothing else is deleted
         with folder_aside(target) as aside:
             tokens = self.tokens
             group = zarr.create_group(aside, zarr_format=3)
@@ -214,7 +214,7 @@ class Index:
         Raises
         ------
         InputError
-            If there is none.
+            If `path` is not the folder of an index.
         """
         zarr = require("zarr", extra="scale", purpose="Indices on disk")
         try:
@@ -250,8 +250,8 @@ def is_index(path: str | Path) -> bool:
 def mean_vectors(tokens: Tokens) -> NDArray[Any]:
     """Return the mean concept vector of each image, shape (N, C), in the dtype of the vectors.
 
-    Accumulated in float64, and divided by two to the power of the image's exponent as the vectors
-    are.
+    Means are accumulated in float64. Like the vectors, they are divided by two to the power of the
+    image's exponent.
     """
     means = np.empty((tokens.count, tokens.channels), dtype=tokens.dtype)
     for first, last in tokens.pieces(PIECE):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """Some images of the gallery, as they are compared with queries."""
+    """Some images of the gallery, ready to be compared with queries."""
 
     images: Indices
     block: Block
@@ -33,7 +33,7 @@ class Strip:
 
     @classmethod
     def of(cls, job: Search, block: Block, images: Indices) -> Strip:
-        """Return images of the gallery, of which `block` holds the vectors."""
+        """Return the strip of images of the gallery whose vectors are in `block`."""
         gallery = job.index.tokens
         exponents = gallery.exponents[images]
         part, means = centred(block, job.index.means[images], exponents, job)
@@ -54,7 +54,7 @@ class Pairs:
         job = panel.job
         self.workspace = workspace
         left, right = np.nonzero(wanted)
-        #: Queries of the panel, and images of the gallery.
+        #: The query in the panel, and the image in the gallery, of each pair.
         self.left, self.right = left + rows.start, strip.images[right]
         if not len(left):
             return
@@ -91,7 +91,7 @@ class Pairs:
         return self._outside(bounds, slice(None))
 
     def search(self, goals: Array, chosen: Indices) -> tuple[Array, NDArray[np.uint8]]:
-        """Return V of the chosen pairs, NaN where a bound is below the goal, and which."""
+        """Return V of the chosen pairs, NaN where a bound is below the goal, and the stages."""
         inside = np.ldexp(self.goal(goals, chosen) - self._shift[chosen], -self._exponents[chosen])
         values, _, stages = self._search(inside, chosen)
         return self._outside(values, chosen), stages
@@ -108,14 +108,14 @@ class Pairs:
         )
 
     def _outside(self, values: Array, chosen: Any) -> Array:
-        """Return V of the images as they were given: not centred, not scaled."""
+        """Convert V of the centred and scaled images to V of the images as given."""
         return np.asarray(np.ldexp(values, self._exponents[chosen]) + self._shift[chosen])
 
 
 def centred(
     block: Block, means: NDArray[Any], exponents: NDArray[np.int64], job: Search
 ) -> tuple[Block, Array | None]:
-    """Return images in the dtype of the job, less their means, and the means in their own units."""
+    """Return images less their means, in the dtype of the job, and the means without scaling."""
     vectors = block.vectors.astype(job.dtype, copy=False)
     if not job.centred:
         return Block(vectors, block.starts), None

@@ -37,7 +37,7 @@ class Panel:
         self.block, self.means = centred(block, means, self.queries.exponents, job)
         self.norms = np.sqrt(self.queries.squared_norms)
         self.counts = np.zeros(len(Stage), dtype=np.int64)
-        #: The k best scores of each query, ascending: the first is the one to reach.
+        #: The k best scores of each query, ascending: other images must reach the first.
         self.best = np.full((self.queries.count, job.k), -np.inf)
         self.found: list[tuple[Indices, Indices, Array]] = []
         self.bounds = None
@@ -50,7 +50,7 @@ class Panel:
     def _seeds(self, means: NDArray[Any]) -> Indices:
         """Return the images whose means are most like that of the query.
 
-        V of two images that are constant is min(S, T) ⟨x̄, ȳ⟩: no bound, but a good guess.
+        V of two images that are constant is min(S, T) ⟨x̄, ȳ⟩: not a bound, but a good guess.
         """
         job, gallery = self.job, self.job.index.tokens
         seeds = np.full((self.queries.count, job.seeds), -1, dtype=np.int64)
@@ -138,7 +138,7 @@ class Panel:
         open_pairs = np.flatnonzero(bounds >= pairs.goal(goals, slice(None)))
         counts = np.zeros(len(Stage), dtype=np.int64)
         counts[Stage.MAXIMA] = len(bounds) - len(open_pairs)
-        # Most promising first, a few for each query at a time: they raise what others must reach.
+        # Highest bounds first, a few for each query at a time: they raise the goals of the rest.
         order = open_pairs[np.lexsort((-bounds[open_pairs], pairs.left[open_pairs]))]
         ranks = ranks_within(pairs.left[order])
         batch = self.job.k
@@ -160,7 +160,7 @@ class Panel:
             self.counts += counts
 
     def _keep(self, pairs: Pairs, chosen: Indices, values: Array) -> None:
-        """Take new scores among the best."""
+        """Merge new scores into the best ones."""
         left = pairs.left[chosen]
         scores = pairs.scores(values, chosen)
         with self._lock:
@@ -251,7 +251,7 @@ class Panel:
         return left[allowed], right[allowed], beyond
 
     def _exactly(self, left: Indices, right: Indices, pool: Pool[Workspace]) -> Array:
-        """Return V of pairs, ordered by query, in float64."""
+        """Return V, in float64, of pairs that are ordered by query."""
         job, tokens = self.job, self.job.index.tokens
         inner = np.empty(len(left))
         largest = int(tokens.sizes.max())
@@ -296,7 +296,7 @@ class Panel:
 
 
 def ranks_within(sorted_keys: Indices) -> Indices:
-    """Return how many equal keys stand before each, in keys that are sorted."""
+    """Return how many equal keys come before each of the sorted keys."""
     if not len(sorted_keys):
         return sorted_keys
     begins = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])

@@ -50,7 +50,7 @@ class Question:
     k : int
     kernel : Kernel
     ranking : Ranking
-        That of the kernel.
+        The ranking of the kernel.
     ids : tuple of str
         Names of the queries.
     exclude : ndarray of bool, shape (Q, N), or None
@@ -90,7 +90,7 @@ def check_question(
     memory: int | str | None,
     progress: Progress | None,
 ) -> Question:
-    """Check the arguments of a search, those that need no features first.
+    """Check the arguments of a search, first those that do not depend on features.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def check_question(
             raise InputError("gallery_ids: expected None, since an Index has its own")
         index = gallery
     else:
-        # The queries themselves, as a gallery, are measured once.
+        # If the queries are the gallery, they are measured once.
         tokens = rows if gallery is queries else measure(gallery, "gallery")
         index = Index.from_tokens(tokens, gallery_ids, mean_vectors(tokens), {})
     check_comparable(rows, index.tokens, Optimal(), "queries", "gallery")

@@ -1,4 +1,4 @@
-"""How kernels rank: the order of images is that of V, once the norms are taken into account."""
+"""How kernels rank images: by V, adjusted for the norms."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ class Ranking:
         return found
 
     def inner(self, scores: Array, rows: Array, columns: Array) -> Array:
-        """Return the V that pairs of images of these norms need to have a score."""
+        """Return the V at which pairs of images of these norms have a score."""
         if self.kind == "linear":
             return scores
         if self.kind == "distance":
             return np.asarray((scores + rows * rows + columns * columns) / 2)
-        never = np.isneginf(scores)  # of a query that has found fewer than k
+        never = np.isneginf(scores)  # for a query that has fewer than k results yet
         return np.where(never, -np.inf, np.where(never, 0.0, scores) * rows * columns)
 
     def slack(self, share: float, row_squared: Array, column_squared: Array) -> Array:
-        """Return how far scores may be off where V is off by a share of ‖X‖ ‖Y‖."""
+        """Return the error of the scores for an error of V by a share of ‖X‖ ‖Y‖."""
         norms = np.sqrt(row_squared) * np.sqrt(column_squared)
         if self.kind == "linear":
             return np.asarray(share * norms)
@@ -100,7 +100,7 @@ class Ranking:
             known = np.isfinite(scores)
             found = kernel.values(np.where(known, scores, 0.0), row_squared, none, double)
             return np.where(known, found, -np.inf)
-        # −d² is the score: a pair at that distance has V = 0 and squared norms d² and 0.
+        # The score is −d²: a pair with V = 0 and squared norms d² and 0 has that distance.
         squared = np.maximum(-scores, 0.0)
         known = np.isfinite(squared)
         nothing = np.zeros_like(squared)

@@ -1,4 +1,4 @@
-"""Neighbours as a table, as facts and as files, of exact and approximate results alike."""
+"""Tables and files of neighbours, for exact and approximate results alike."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def entries_of(
     ----------
     found : TopK or ApproximateTopK
     more : mapping of str to ndarray of float64, shape (Q,), optional
-        Numbers of each query that its entry has besides.
+        Additional numbers for the entry of each query.
     """
     entries = []
     for n, query in enumerate(found.query_ids):
@@ -98,11 +98,11 @@ def write_neighbours(
     out : str or Path
         The folder; it appears when it is complete.
     facts : mapping, optional
-        More for the JSON file, such as the command; they stand first.
+        Additional entries for the JSON file, such as the command; they come first.
     overwrite : bool, default False
         Whether a folder that has files in it may be replaced.
     extra : callable, optional
-        Given the unfinished folder, writes more into it.
+        Called with the unfinished folder, to write more files into it.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """The search for the k best images of each query: bounds first, assignments where they are needed.
 
-Queries are taken in panels and the gallery in panels, as the memory allows; inside, threads compare
-all queries with one strip of the gallery after the other. The k best similarities of a query so far
-say what the bound of an image must reach to be worth solving. Images whose mean vectors are most
-like the query's are solved first, so that this is nearly right from the beginning.
+Queries and gallery are read in panels that fit into memory. Within two panels, threads compare all
+queries with one strip of the gallery after the other. An image is solved only if its bound reaches
+the k-th best similarity of the query so far. Images whose mean vectors are most like the query's
+are solved first, so that this threshold is nearly final from the beginning.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: product, small enough to stay in the cache until the bounds have read them.
 TILE_BYTES = 4 << 20
 
-#: Concept vectors of the images of a gallery that a thread has centred at a time, in bytes.
+#: The most bytes of centred vectors of the gallery that a thread holds at a time.
 STRIP_BYTES = 8 << 20
 
 
@@ -42,9 +42,9 @@ class Search:
     ----------
     question : Question
     budget : int, optional
-        Solve only so many images for each query: those with the highest bounds.
+        The most images to solve for each query: those with the highest bounds.
     candidates : ndarray of int64, shape (Q, c), optional
-        Solve only these images for each query, at least k of them; −1 where there are fewer.
+        The only images to solve for each query, at least k of them; −1 where there are fewer.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Search:
         self.candidates = candidates
         rows, columns = self.rows, self.index.tokens
         self.dtype = np.promote_types(rows.dtype, columns.dtype)
-        #: Whether each image's mean may be subtracted: a matching uses every vector of both then.
+        #: Whether means may be subtracted: only where a matching uses every vector of both images.
         one_size = rows.uniform and columns.uniform
         self.centred = one_size and bool(rows.sizes[0] == columns.sizes[0])
         # |fl(⟨x, y⟩) − ⟨x, y⟩| ≤ γ ‖x‖ ‖y‖ for C channels, and so for a matching by Cauchy–Schwarz;
@@ -73,13 +73,13 @@ class Search:
 
     @property
     def pairs(self) -> int:
-        """Pairs that are looked at."""
+        """The number of pairs that are compared."""
         if self.candidates is not None:
             return int((self.candidates >= 0).sum())
         return self.question.pairs
 
     def _choose_tiles(self) -> None:
-        """Choose the sides of a tile, and how many images are looked at first for each query."""
+        """Choose the sides of a tile, and how many images are solved first for each query."""
         rows, columns = self.rows, self.index.tokens
         size, width = int(rows.sizes.max()), int(columns.sizes.max())
         pairs = max(1, TILE_BYTES // (size * width * self.dtype.itemsize))
@@ -94,7 +94,7 @@ class Search:
             self.seeds = 0
 
     def _panels(self, memory: int) -> tuple[int, int]:
-        """Return how many queries, and how many images of the gallery, are in memory at a time."""
+        """Return the numbers of queries and of gallery images that are in memory at a time."""
         rows, columns = self.rows, self.index.tokens
         query = 64 * self.k + 8 * self.seeds
         if self.budget is not None:

@@ -1,4 +1,4 @@
-"""Runs: Grams on disk, larger than memory and computed on many machines, that survive a kill."""
+"""Runs: Grams on disk, which can exceed memory, be interrupted and be filled by many machines."""
 
 from .computing import compute_run
 from .merging import merge_runs

@@ -40,9 +40,10 @@ def compute_run(
     device: str | None = None,
     fill: bool = True,
 ) -> Run:
-    """Match all pairs of images at every layer, tile by tile, into a folder that survives anything.
+    """Match all pairs of images at every layer, and write the results to a folder, tile by tile.
 
-    Killed at any moment, the same call goes on where it stopped, and ends with the same bytes.
+    If the call is killed, the same call continues from the complete tiles, and ends with the same
+    bytes.
 
     Parameters
     ----------
@@ -50,30 +51,29 @@ def compute_run(
         Images by layer, such as :class:`semrsm.Features`; every array as for :func:`semrsm.gram`.
         Arrays on disk (Zarr, HDF5, memory maps) stay there and are read in parts.
     out : str or Path
-        The folder. A run of the same features, matchers and version that it holds is completed;
-        where `features` have more images at their end, only pairs with a new one are matched.
-        Other layers and matchers join it.
+        The folder. If it holds a run of the same features, matchers and version, that run is
+        completed. If `features` have more images at their end, only pairs with a new image are
+        matched. Other layers and matchers are added to the run.
     others : mapping of str to array, optional
         Other images, at the same layers, as columns.
     matchers : str, Matcher or sequence of them, default ("optimal",)
         As for :func:`semrsm.gram`.
     ids, column_ids : sequence, optional
-        Names of the images; by default those that `features` and `others` bring, or their indices.
+        Names of the images; by default the ids of `features` and `others`, or indices.
     workers, memory
-        As for :func:`semrsm.gram`; the budget is for all that the call allocates, the results not
-        among it, since they lie on disk. With an executor, workers are its own, and the budget is
-        for each of its processes.
+        As for :func:`semrsm.gram`; the budget does not include the results, since they lie on disk.
+        An executor has its own workers, and the budget is for each of its processes.
     progress : callable, optional
         Called as ``progress(done, total)`` in pairs; those of complete tiles count as done.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
-        Where tiles are computed, in place of threads of this process. Other processes open the
-        features for themselves, which must lie on disk at a place that all of them see.
+        Computes the tiles in place of threads of this process. Other processes open the features
+        themselves, so these must lie on a disk that all of them can read.
     device : str, optional
         As for :func:`semrsm.gram`. Tiles of a GPU and of a CPU are not mixed: a run records which
         of them fills it.
     fill : bool, default True
-        Whether tiles are computed at all; if not, the run is only laid out for workers that fill
-        it (see :func:`fill_share`).
+        Whether tiles are computed; if not, the run is only laid out for workers that fill it (see
+        :func:`fill_share`).
 
     Returns
     -------
@@ -111,7 +111,7 @@ def compute_run(
     threads = 1 if executor is not None and workers is None else worker_count(workers)
     budget = memory_budget(memory)
     device_kind(device)
-    # Where others fill the run, it is they who need the device.
+    # Other processes that fill the run need the device; this one does not.
     here = fill and executor is None
     for matcher in chosen if here else ():
         find_device(device, matcher)
@@ -157,7 +157,7 @@ def compute_run(
     count = Count(progress, total)
     for job, folder in zip(jobs, folders, strict=True):
         columns = job.rows if job.columns is None else job.columns
-        # Arrays on disk may change while the work takes hours.
+        # Arrays on disk may change during hours of work.
         check = job.sources is not None
         work = Work(folder, job.rows, columns, job.matcher, threads, check, job.engine)
         with folder.writing():
@@ -172,7 +172,7 @@ def compute_run(
 
 
 def _measured(features: Mapping[str, Any], layer: str) -> Tokens:
-    """Return the images of a layer, which features measure once."""
+    """Return the measured images of a layer; :class:`Features` measure them once."""
     if isinstance(features, Features):
         return features.tokens(layer)
     return measure(features[layer], layer)

@@ -38,7 +38,7 @@ Source = Mapping[str, str]
 #: few enough to stop soon.
 AHEAD = 4
 
-#: How often a task that died with its worker is given to another one.
+#: How often a task whose worker died is given to another worker.
 RETRIES = 3
 
 
@@ -95,13 +95,13 @@ def fill_on(
     Parameters
     ----------
     executor : concurrent.futures.Executor or distributed.Client
-        Where; :func:`check_executor` has seen it.
+        The executor, which :func:`check_executor` has accepted.
     work : Work
         The folder and the features; threads of this process use them as they are.
     tiles : sequence of (int, int)
         The tiles to be computed.
     sources : sequence of dict, or None
-        Where the features lie, for other processes.
+        The paths of the features, for other processes.
     advance : callable
         Called with the pairs of each tile that has been written.
 
@@ -129,7 +129,7 @@ def fill_on(
 
 
 def is_dask(executor: Any) -> bool:
-    """Whether `executor` is a client of Dask distributed, without importing it."""
+    """Return whether `executor` is a client of Dask distributed, without importing it."""
     return any(
         base.__module__.partition(".")[0] == "distributed" and base.__name__ == "Client"
         for base in type(executor).__mro__
@@ -157,7 +157,7 @@ def fill_tile(path: str, manifest: str, matcher: Matcher, sources: str, tile: Ti
 
 @lru_cache(maxsize=2)
 def opened(path: str, manifest: str, matcher: Matcher, sources: str, workers: int = 1) -> Work:
-    """Open a run and its features; a process does that once for all of its tiles.
+    """Open a run and its features; a process does this once for all of its tiles.
 
     A run that has grown, or another one at the same place, has another manifest and is opened
     again.
@@ -198,7 +198,7 @@ def open_work(
 
 
 class _Here:
-    """A tile on a thread of this process: the features are at hand."""
+    """Computes a tile on a thread of this process, with the features at hand."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -243,10 +243,10 @@ def _on_futures(
                 tile = pending.pop(future)
                 future.result()
                 advance(folder.tiling.pairs(tile))
-    except BrokenExecutor as error:  # it ends, with all of its tasks: nothing to wait for
+    except BrokenExecutor as error:  # the executor ends, with all of its tasks: nothing to wait for
         raise SemrsmError(
-            "executor: a worker process died (out of memory, or killed); what had been written is "
-            "there, and the same call goes on from it with a new executor"
+            "executor: a worker process died (out of memory, or killed); the run keeps its "
+            "complete tiles, and the same call goes on from it with a new executor"
         ) from error
     except BaseException:
         stop()
@@ -269,7 +269,7 @@ def _on_dask(
         client.submit(
             fill_tile,
             *given,
-            # A name of its own: the scheduler takes tasks of one name for one task.
+            # A unique name: the scheduler takes tasks of the same name for one task.
             key=f"semrsm-tile-{run}-{given[-1][0]}-{given[-1][1]}",
             retries=RETRIES,
             pure=False,
@@ -286,7 +286,7 @@ def _on_dask(
         if isinstance(error, KilledWorker):
             raise SemrsmError(
                 "executor: a tile was lost with several workers one after the other, which may "
-                "have too little memory; what had been written is there, and the same call goes on "
-                "from it"
+                "have too little memory; the run keeps its complete tiles, and the same call goes "
+                "on from it"
             ) from error
         raise

@@ -23,7 +23,7 @@ from .tiles import DamagedTileError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Called with the pairs that have been matched since it was called last.
+#: Called with the number of pairs that have been matched since the last call.
 Advance = Callable[[int], object]
 
 
@@ -55,17 +55,17 @@ class Work:
     engine: Engine = THREADS
 
     def fill(self, tiles: Iterable[tuple[int, int]], advance: Advance) -> None:
-        """Compute tiles, one after the other, and write each when it is whole.
+        """Compute tiles, one after the other, and write each when it is complete.
 
         Raises
         ------
         InputError
-            If the features are not those of the run any more, or an affinity overflows.
+            If the features have changed since the run was laid out, or an affinity overflows.
         OSError
-            If a tile cannot be written; those before it are there.
+            If a tile cannot be written; earlier tiles are kept.
         """
         panels: dict[tuple[str, int], Tokens] = {}
-        # Here once, and not for every tile: to find the libraries takes a while.
+        # Once here, and not for every tile: finding the BLAS libraries takes a while.
         with self.folder.writing(), one_blas_thread():
             for tile in tiles:
                 if self.folder.complete(tile):  # another process was faster
@@ -76,7 +76,7 @@ class Work:
     def _fill_one(
         self, tile: tuple[int, int], panels: dict[tuple[str, int], Tokens], advance: Advance
     ) -> None:
-        """Compute and write a tile; its panels of images stay for the next one."""
+        """Compute and write a tile; its panels of images are kept for the next tile."""
         rows, columns = self.folder.tiling.place(tile)
         wanted = {("row", rows.start): (self.rows, rows)}
         same = self.rows is self.columns and tile[0] == tile[1]
@@ -106,7 +106,7 @@ class Work:
         """Match the pairs of a tile that are still missing, and return all of them."""
         try:
             old = self.folder.read_tile(tile)
-        except DamagedTileError:  # or not there at all
+        except DamagedTileError:  # or missing
             return self._matched(left, right, advance)
         # The run has grown since: only pairs with a new image are matched.
         _, height, width = old.shape

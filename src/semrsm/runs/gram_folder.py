@@ -67,14 +67,15 @@ class GramFolder(Tiles):
             chunks = tuple(group["gram"].chunks)
         except UNREADABLE as error:
             raise InputError(
-                f"run: {str(path)!r} holds no Gram of a run, or what describes it is damaged"
+                f"run: {str(path)!r} holds no Gram of a run, or its description is damaged"
             ) from error
         if (
             checksum != checksum_of(manifest, rows, columns)
             or chunks[1:] != (manifest["tile"],) * 2
         ):
             raise InputError(
-                f"run: what describes the Gram in {str(path)!r} is damaged (its checksum differs)"
+                f"run: the description of the Gram in {str(path)!r} is damaged (its checksum "
+                "differs)"
             )
         super().__init__(found, manifest, rows, columns)
 
@@ -84,7 +85,7 @@ class GramFolder(Tiles):
 
     @classmethod
     def create(cls, path: Path, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
-        """Make the folder of a Gram without tiles; where one has appeared meanwhile, it stays."""
+        """Make the folder of a Gram without tiles; keep one that has appeared meanwhile."""
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(path) as aside:
@@ -135,13 +136,13 @@ class GramFolder(Tiles):
         self.hold(whole, rows, columns)
 
     def has_room(self) -> bool:
-        """Whether the array is of the size of the run, and no growth of it was interrupted."""
+        """Return whether the array has the size of the run: not after an interrupted growth."""
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
         shape = zarr.open_array(self.path / "gram", mode="r").shape
         return tuple(shape) == (2, self.tiling.rows, self.tiling.columns)
 
     def writing(self) -> contextlib.AbstractContextManager[bool]:
-        """Keep the size as it is while tiles are written; any number of processes may."""
+        """Hold the size fixed while tiles are written, by any number of processes."""
         return locked(self.path, shared=True)
 
     @contextlib.contextmanager

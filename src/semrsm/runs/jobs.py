@@ -34,7 +34,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The name of the matcher with its options."""
+        """The label of the matcher: its name with its options."""
         return self.matcher.label
 
     def check(self, workers: int, memory: int, at_once: int) -> None:
@@ -87,7 +87,7 @@ class Job:
         return self.manifest
 
     def open(self) -> GramFolder:
-        """Lay out the folder where there is none, and let it grow where there are new images."""
+        """Lay out the folder if it is missing, and let it grow if there are new images."""
         remove_unfinished(self.path)
         if not self.path.exists():
             GramFolder.create(self.path, self._manifest, *self.sides)

@@ -1,4 +1,4 @@
-"""Where the Grams of a run lie, and how their folders come to be."""
+"""The folders of the Grams of a run: their places, and how they are made."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def lay_out(target: Path, jobs: Sequence[Job]) -> list[GramFolder]:
 
 
 def _contents(target: Path, places: Mapping[Key, Path]) -> dict[str, Any]:
-    """Return the attributes of the folder of a run: which Grams there are."""
+    """Return the attributes of the folder of a run: a list of its Grams."""
     return {
         "format": FORMAT,
         "grams": [
@@ -100,7 +100,7 @@ def check_disk(target: Path, jobs: Sequence[Job]) -> None:
     Raises
     ------
     InputError
-        If it is; the message names both sizes.
+        If it is too small; the message names both sizes.
     """
     needed = sum(job.missing_bytes() for job in jobs)
     free = free_bytes(target)

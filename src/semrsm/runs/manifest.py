@@ -23,7 +23,7 @@ from .side import Side, arrays_of
 
 FORMAT = "semrsm.run.gram/1"
 
-#: Besides the images, these must be the same where tiles are to lie in one Gram; with their names.
+#: Besides the images, these must agree for tiles to lie in one Gram; with their names in errors.
 FINGERPRINT = {
     "semrsm": "the version of semrsm",
     "matcher": "the matcher",
@@ -38,7 +38,7 @@ UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError)
 
 
 def stored_label(manifest: Mapping[str, Any]) -> str:
-    """Return the label of the matcher; runs of earlier versions have its name only."""
+    """Return the label of the matcher; runs of earlier versions have only its name."""
     return str(manifest.get("matcher_label", manifest["matcher_name"]))
 
 
@@ -48,7 +48,7 @@ def is_without_label(manifest: Mapping[str, Any], matcher: Matcher) -> bool:
 
 
 def is_matched(manifest: Mapping[str, Any]) -> bool:
-    """Return whether places were matched; runs of earlier versions have the matcher's name only."""
+    """Return whether vectors were matched; in runs of earlier versions by the matcher's name."""
     return bool(manifest.get("is_matched", manifest["matcher_name"] != BASELINE))
 
 
@@ -76,15 +76,15 @@ def new_manifest(
     layer : str
     matcher : Matcher
     rows, columns : Tokens
-        The images; `columns` is None where they are compared with each other.
+        The images; `columns` is None where `rows` are compared with themselves.
     sides : (Side, Side)
-        Their ids.
+        The records of the images, from which the ids are taken.
     tile : int
         Images on the side of a tile.
     device : str
         The kind of device that fills it.
     sources : sequence of mapping, or None
-        Where the features lie, for other processes.
+        The paths of the features, for other processes.
     """
     other = rows if columns is None else columns
     dtype = np.promote_types(rows.dtype, other.dtype).name
@@ -152,7 +152,7 @@ def matcher_of(manifest: Mapping[str, Any]) -> Matcher:
     Raises
     ------
     InputError
-        If it was laid out by another version, or for a matcher that is not one of the package.
+        If it was laid out by another version, or for a matcher that is not registered.
     """
     if manifest["semrsm"] != __version__:
         raise InputError(

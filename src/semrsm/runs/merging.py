@@ -20,7 +20,7 @@ def merge_runs(into: str | Path, *others: str | Path) -> Run:
     into : str or Path
         The run that is completed.
     *others : str or Path
-        Runs of the same features, matchers and version, of which other tiles were computed.
+        Runs of the same features, matchers and version, with other tiles computed.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def merge_runs(into: str | Path, *others: str | Path) -> Run:
                 differs = f"its tiles are {other.tiling}, and not {own.tiling}"
             if differs:
                 raise InputError(
-                    f"others: expected runs of what {str(into)!r} is of; in {str(source.path)!r} "
-                    f"{differs}"
+                    f"others: expected runs of the same kind as {str(into)!r}; in "
+                    f"{str(source.path)!r} {differs}"
                 )
     for source in sources:
         for key in target:

@@ -41,7 +41,7 @@ class Count:
 def missing_tiles(
     folder: GramFolder, count: Count, tiles: Sequence[tuple[int, int]] | None = None
 ) -> list[tuple[int, int]]:
-    """Return the tiles that are to be computed; those that are there are checked first."""
+    """Return the tiles that are to be computed; existing tiles are checked first."""
     missing, damaged = [], []
     for tile in folder.tiling if tiles is None else tiles:
         try:

@@ -16,18 +16,18 @@ FORMAT = "semrsm.run/1"
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run, or one Gram of it, is.
+    """The progress of a run, or of one Gram of it.
 
     Attributes
     ----------
     tiles, all_tiles : int
-        Tiles that are complete, and all.
+        Complete tiles, and all tiles.
     pairs, all_pairs : int
         Pairs of images in them.
     largest_gap : float
-        Of the complete tiles; NaN where there are none.
+        The largest relative gap of the complete tiles; NaN without any.
     seconds_left : float or None
-        By the pace of the last tiles; None where fewer than two are there, and 0 at the end.
+        Projected from the pace of the last tiles; None for fewer than two tiles, and 0 at the end.
     """
 
     tiles: int
@@ -106,7 +106,7 @@ class Run(Mapping[tuple[str, str], StoredGram]):
 
     @property
     def gram(self) -> StoredGram:
-        """The Gram of a run that has just one.
+        """The Gram of a run that has exactly one.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Run(Mapping[tuple[str, str], StoredGram]):
         return GramFolder(self.places[key])
 
     def progress(self, key: tuple[str, str] | None = None) -> RunProgress:
-        """Return how far the run, or one Gram of it, is.
+        """Return the progress of the run, or of one Gram of it.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class Run(Mapping[tuple[str, str], StoredGram]):
 
 
 def _seconds_left(times: list[tuple[float, int]], pairs: int) -> float | None:
-    """By the pace of the latest tiles: a run may have rested, and workers may have joined."""
+    """Project from the latest tiles: a run may have paused, and workers may have joined."""
     if pairs == 0:
         return 0.0
     latest = sorted(times)[-32:]
@@ -166,7 +166,7 @@ def _seconds_left(times: list[tuple[float, int]], pairs: int) -> float | None:
 
 
 def open_run(path: str | Path) -> Run:
-    """Open a run; its Grams are read when, and as far as, they are asked for.
+    """Open a run; its Grams are read on demand, and in parts.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class Side:
 
     @property
     def count(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self.squared_norms)
 
     @property
@@ -56,7 +56,7 @@ class Side:
         return Measured(self.squared_norms, self.exponents)
 
     def differs(self, other: Side) -> str | None:
-        """Say in which image another side, of as many images or more, differs; None if in none."""
+        """Describe the first difference to a side of as many images or more, or return None."""
         count = self.count
         if other.count < count:
             return f"there were {count} images, and there are {other.count}"
@@ -79,12 +79,12 @@ def sides_of(
 
 
 def check_content(tokens: Tokens, digests: NDArray[np.uint8], first: int, path: Path) -> None:
-    """Refuse images in memory that are not those that the run was made for.
+    """Refuse images in memory that are not the images of the run.
 
     Raises
     ------
     InputError
-        If one is another.
+        If an image differs.
     """
     same = (tokens.digests() == digests[first : first + tokens.count]).all(axis=1)
     if not same.all():
@@ -95,7 +95,7 @@ def check_content(tokens: Tokens, digests: NDArray[np.uint8], first: int, path: 
 
 
 def arrays_of(rows: Side, columns: Side, is_symmetric: bool) -> dict[str, NDArray[Any]]:
-    """Return the arrays beside a manifest, by name; of one set of images those of the rows only."""
+    """Return the arrays beside a manifest by name; for one set of images only the row arrays."""
     sides = {"row": rows} if is_symmetric else {"row": rows, "column": columns}
     return {
         f"{name}_{what}": getattr(side, what)
@@ -113,7 +113,7 @@ def stored_side(group: Any, manifest: Mapping[str, Any], name: str) -> Side:
         If an array is missing, or not of the length that the manifest says.
     """
     ids = tuple(manifest[f"{name}_ids"])
-    count = len(ids)  # the arrays may be longer already, where a growth was interrupted
+    count = len(ids)  # the arrays may be longer already, after an interrupted growth
     side = Side(
         ids=ids,
         squared_norms=group[f"{name}_squared_norms"][:count],

@@ -1,4 +1,4 @@
-"""Where features lie on disk, so that other processes open them instead of being sent them."""
+"""The places of features on disk, so that other processes can open them themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import InputError, require
 
 
 def source_of(x: Any) -> dict[str, str] | None:
-    """Return where an array lies: a Zarr array, an HDF5 data set or a memory-mapped ``.npy`` file.
+    """Return the place of a Zarr array, an HDF5 data set or a memory-mapped ``.npy`` file.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def open_source(source: Mapping[str, str]) -> Any:
     Raises
     ------
     InputError
-        If it is not there, or cannot be read.
+        If it is missing, or cannot be read.
     """
     path = Path(source["path"])
     if not path.exists():
@@ -61,7 +61,7 @@ def open_source(source: Mapping[str, str]) -> Any:
 
 
 def _mapped_file(x: np.memmap[Any, Any]) -> dict[str, str] | None:
-    """Return the ``.npy`` file that an array is the whole of, if it is."""
+    """Return the ``.npy`` file that an array maps as a whole, or None."""
     path = Path(x.filename) if x.filename is not None else None
     # Numbers that were written to a private copy (mode "c") are not in the file.
     if path is None or path.suffix != ".npy" or not x.flags.c_contiguous or x.mode == "c":

@@ -1,4 +1,4 @@
-"""A Gram on disk, seen as a Gram in memory is, in parts of any size."""
+"""A Gram on disk, with the interface of a Gram in memory, read in parts of any size."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class StoredGram:
     is_symmetric : bool
         True where one set of images was compared with itself.
     block_side : int
-        Images on the side of a tile: a good side of a part.
+        Images on the side of a tile: the efficient side of a block.
     provenance : mapping
 
     Notes
     -----
-    Everything that a :class:`semrsm.Gram` means holds here; :meth:`load` makes one.
+    The values mean the same as those of a :class:`semrsm.Gram`; :meth:`load` makes one.
     """
 
     def __init__(self, folder: GramFolder) -> None:
@@ -98,7 +98,7 @@ class StoredGram:
         InputError
             If a slice has a step.
         SemrsmError
-            If a tile is damaged; every tile is checked when it is read first.
+            If a tile is damaged; every tile is checked when it is first read.
         """
         return self._read(rows, columns, VALUE)
 
@@ -116,7 +116,7 @@ class StoredGram:
     def part(self, rows: slice, columns: slice) -> Gram:
         """Read a part as a Gram in memory.
 
-        Of the same rows and columns of a symmetric Gram the part is symmetric too.
+        The part is symmetric if the Gram is and `rows` equals `columns`.
         """
         rows = whole_range(rows, self.shape[0], "rows")
         columns = whole_range(columns, self.shape[1], "columns")
@@ -143,7 +143,7 @@ class StoredGram:
             yield self.part(*tiles.place(tile))
 
     def load(self, *, memory: int | str | None = None) -> Gram:
-        """Read all of it into memory.
+        """Read the whole Gram into memory.
 
         Parameters
         ----------
@@ -172,12 +172,12 @@ class StoredGram:
     def rsm(
         self, kernel: str | Kernel = "cosine", *, sigma: float | str | None = None
     ) -> StoredRSM:
-        """View the Gram through a kernel; nothing is matched, and nothing loaded.
+        """View the Gram through a kernel; nothing is matched or loaded.
 
         Parameters
         ----------
         kernel, sigma
-            As for :meth:`semrsm.Gram.rsm`. The median is that of all pairs, exactly, found in
+            As for :meth:`semrsm.Gram.rsm`. The median is the exact one of all pairs, found in
             passes over the tiles.
 
         Returns
@@ -194,7 +194,7 @@ class StoredGram:
 
 @dataclass(frozen=True, repr=False)
 class StoredRSM:
-    """A Gram on disk through a kernel, computed in parts when they are asked for.
+    """A Gram on disk, seen through a kernel, which is computed in parts on demand.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class StoredRSM:
 
     @property
     def matcher(self) -> str:
-        """The matcher's name."""
+        """The matcher's label."""
         return self.gram.matcher
 
     @property
@@ -253,7 +253,7 @@ class StoredRSM:
 
     @property
     def block_side(self) -> int:
-        """A good side of a part."""
+        """The efficient side of a block."""
         return self.gram.block_side
 
     def block(self, rows: slice, columns: slice) -> Array:
@@ -267,5 +267,5 @@ class StoredRSM:
         return self.gram.part(rows, columns).rsm(self.kernel_object)
 
     def load(self, *, memory: int | str | None = None) -> RSM:
-        """Compute all of it into memory; see :meth:`StoredGram.load`."""
+        """Compute the whole RSM in memory; see :meth:`StoredGram.load`."""
         return self.gram.load(memory=memory).rsm(self.kernel_object)

@@ -42,7 +42,7 @@ class Marker:
     Attributes
     ----------
     shape : (int, int)
-        How much of it is there: less than all where the run has grown since.
+        The part that is complete: less than the tile if the run has grown since.
     largest_gap : float
     checksum : str
     """
@@ -53,7 +53,7 @@ class Marker:
 
 
 class Tiles(ABC):
-    """The tiles of one Gram, to be written and read one by one or across.
+    """The tiles of one Gram, which are written one by one and read in any ranges.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Tiles(ABC):
         Raises
         ------
         DamagedTileError
-            If that cannot be read.
+            If the marker cannot be read.
         """
         try:
             found = json.loads(self.marker(tile).read_text(encoding="utf-8"))
@@ -139,7 +139,7 @@ class Tiles(ABC):
             now = self.reopened()
             if now.tiling == self.tiling:
                 raise self._damaged(tile, "its marker is not one")
-            return now.read_tile(tile)  # which knows the images that have been added since
+            return now.read_tile(tile)  # it knows the images that have been added since
         found = self._load(tile)[:, :height, :width]
         if self._checksum(tile, found, marker.largest_gap) != marker.checksum:
             raise self._damaged(tile, "its checksum differs")
@@ -157,14 +157,14 @@ class Tiles(ABC):
             "largest_gap": largest_gap,
             "checksum": self._checksum(tile, content, largest_gap),
         }
-        # An old marker stays meanwhile: it is that of the same content, or of the part of it that
-        # was there before the run grew. Somebody else who writes the tile writes the same bytes.
+        # An old marker stays valid meanwhile: it describes the same content, or the part of it from
+        # before the run grew. Another process that writes the tile writes the same bytes.
         self.chunk(tile).parent.mkdir(parents=True, exist_ok=True)
         _write(self.chunk(tile), whole)
         _write(self.marker(tile), (json.dumps(said) + "\n").encode())
 
     def discard(self, tile: tuple[int, int]) -> None:
-        """Say no more that a tile is complete.
+        """Mark a tile as not complete, by deleting its marker.
 
         Its chunk stays until it is replaced: if another process has just done so, its marker must
         not be left without it.
@@ -177,7 +177,7 @@ class Tiles(ABC):
         Parameters
         ----------
         rows, columns : slice
-            From where to where, without negative numbers.
+            Both ends as numbers from 0.
         quantity : int
             ``VALUE`` or ``UPPER_BOUND``.
 
@@ -198,7 +198,7 @@ class Tiles(ABC):
         found = np.empty((count, rows.stop - rows.start, columns.stop - columns.start))
         for i, down, from_row in _crossed(rows, self.tiling.side):
             for j, across, from_column in _crossed(columns, self.tiling.side):
-                # Of one set of images only tiles on and above the diagonal are there.
+                # For one set of images there are only tiles on and above the diagonal.
                 mirrored = self.tiling.is_symmetric and i > j
                 tile = self._seen((j, i) if mirrored else (i, j))[quantities]
                 whole = tile.swapaxes(1, 2) if mirrored else tile
@@ -247,13 +247,13 @@ def _write(path: Path, data: Any) -> None:
         with replacing(path) as aside:
             aside.write_bytes(data)
     except OSError as error:
-        if error.filename is None:  # as where the disk is full
+        if error.filename is None:  # for example if the disk is full
             error.filename = str(path)
         raise
 
 
 def _crossed(part: slice, side: int) -> Iterator[tuple[int, slice, slice]]:
-    """Yield the tiles that a part crosses: which, where in the part, and from where in the tile."""
+    """Yield the tiles that a part crosses: index, slice of the part, slice of the tile."""
     for i in range(part.start // side, -(-part.stop // side) if part.stop > part.start else 0):
         first, last = max(part.start, i * side), min(part.stop, (i + 1) * side)
         yield (

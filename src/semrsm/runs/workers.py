@@ -28,11 +28,11 @@ def fill_share(
     Parameters
     ----------
     path : str or Path
-        The run, on a disk that all workers see; so are the features it was laid out for.
+        The run, on a disk that all workers can use, as must be the features it was laid out for.
     rank, world : int
-        Which worker this is, from 0, of how many.
+        The index of this worker, from 0, and the number of workers.
     features : str or Path, optional
-        The store or file of the features, where this machine has it at another place.
+        The store or file of the features, if this machine has it at another place.
     workers : int, optional
         Threads of this worker.
     progress : callable, optional
@@ -41,13 +41,13 @@ def fill_share(
     Returns
     -------
     RunProgress
-        Of the whole run.
+        The progress of the whole run.
 
     Raises
     ------
     InputError
-        If there is no run, the features are not where they were or have changed, or rank is not
-        below world.
+        If there is no run, the features have been moved or have changed, or rank is not below
+        world.
     """
     if not is_whole_number(world) or world < 1:
         raise InputError(f"world: expected the number of workers, at least 1; got {world!r}")
@@ -74,7 +74,7 @@ def fill_share(
 
 
 def _moved(folder: GramFolder, features: str | Path | None) -> list[dict[str, str]]:
-    """Return where this machine has the features of a run."""
+    """Return the places of the features of a run on this machine."""
     sources: list[dict[str, str]] | None = folder.manifest["sources"]
     if sources is None:
         raise InputError(

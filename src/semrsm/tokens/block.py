@@ -24,11 +24,11 @@ class Block:
     starts : ndarray of int64, shape (n + 1,)
         Image i holds the rows ``starts[i]:starts[i + 1]``.
     order : ndarray of int64, shape (sum of S,), or None
-        Where each vector stood in its image, if a matcher has sorted them.
+        The original place of each vector in its image, if a matcher has sorted them.
     norms : ndarray of float64, shape (n, largest S), or None
         The norms of the vectors in descending order, padded with zeros.
     grid : (int, int) or None
-        Height and width of the grid that the vectors of each image make, row by row.
+        Height and width of the grid that the vectors of each image form, row by row.
     """
 
     vectors: Array

@@ -1,4 +1,4 @@
-"""The forms in which images come, each opened as a function that reads concept vectors.
+"""The accepted forms of images, each opened as a function that reads concept vectors.
 
 An image's response at one layer is a set of S concept vectors of C channels. Four forms are taken:
 feature maps ``(N, C, H, W)``, tokens ``(N, T, D)``, a list of ``(S_i, C)`` arrays of unequal S, and
@@ -39,8 +39,8 @@ class FlatImages:
     Attributes
     ----------
     vectors : array, shape (sum of S, C)
-        Anything that is sliced like an array; as :meth:`Tokens.block` returned them, each image
-        divided by two to the power of its exponent.
+        Anything that is sliced like an array. The vectors are those that :meth:`Tokens.block`
+        returned: each image is divided by two to the power of its exponent.
     sizes : ndarray of int64, shape (N,)
         S of each image.
     """
@@ -63,7 +63,7 @@ class Form:
     in_place : bool
         Whether reading gives a view of the caller's array, which costs no memory.
     grid : (int, int) or None
-        Of feature maps, their height and width.
+        Height and width of feature maps.
     """
 
     read: Read
@@ -116,9 +116,9 @@ def opened(x: Any, name: str) -> Form:
     Raises
     ------
     InputError
-        If `x` has another form, holds no numbers, or is empty. Nothing has been read then.
+        If `x` has another form, does not hold numbers, or is empty. Nothing has been read then.
     """
-    # A bfloat16 tensor is widened block by block: as a whole it would double.
+    # A bfloat16 tensor is widened block by block: as a whole it would double in size.
     lazy = is_torch_tensor(x) and str(x.dtype) == "torch.bfloat16"
     sliced = hasattr(x, "__getitem__") or isinstance(x, FlatImages)
     if (is_torch_tensor(x) and not lazy) or not sliced:

@@ -43,7 +43,7 @@ def measure(
     name : str, default "x"
         The argument's name, for errors.
     grid : (int, int), optional
-        Height and width of the grid that the tokens of every image make, row by row. Feature maps
+        Height and width of the grid that the tokens of every image form, row by row. Feature maps
         have their own.
     measured : Measured, optional
         The results of an earlier pass over the same data, which is then not repeated.
@@ -55,8 +55,8 @@ def measure(
     Raises
     ------
     InputError
-        If `x` has another form, is empty, or holds NaN, infinite or huge values, or `grid` does
-        not fit. The whole of `x` is read once to find out, in pieces.
+        If `x` has another form, is empty, or holds NaN, infinite or huge values, or `grid` does not
+        fit. The check reads all of `x` once, in pieces.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def measure(
         exponents=np.zeros(len(form.sizes), dtype=np.int64),
         grid=form.grid if grid is None else grid,
         read=form.read,
-        # Of images that were stored by an index, the vectors have been divided already.
+        # An index stores vectors that are divided already.
         is_scaled=isinstance(x, FlatImages) and measured is not None,
         in_place=form.in_place,
         origin=x,
@@ -112,7 +112,7 @@ def _checked_grid(
 
 
 def _pass_over(tokens: Tokens, name: str) -> Measured:
-    """One pass over the data: finiteness, squared norms, the size of the entries."""
+    """Check and measure in one pass: finiteness, squared norms, the size of the entries."""
     squared_norms = np.empty(tokens.count)
     largest = np.empty(tokens.count)
     for first, last in tokens.pieces(PIECE):
@@ -149,7 +149,7 @@ def _refuse(block: Block, first: int, name: str) -> None:
 
 
 def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ...]:
-    """Return the ids of `count` images as distinct strings; the indices where none are given.
+    """Return the ids of `count` images as distinct strings; by default their indices.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Measured:
 class Tokens:
     """N images of concept vectors, measured once by :func:`semrsm.measure` and read on demand.
 
-    May be passed wherever features may, as often as wanted: nothing is measured again.
+    Can be passed wherever features can, any number of times: nothing is measured again.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class Tokens:
     exponents : ndarray of int64, shape (N,)
         :meth:`block` returns each image divided by two to this power; 0 for ordinary values.
     grid : (int, int) or None
-        Height and width of the grid that the vectors of every image make, row by row; None where
-        it is not known.
+        Height and width of the grid that the vectors of every image form, row by row; None where it
+        is not known.
     read : callable
         Returns the vectors of the images ``first:last``.
     is_scaled : bool
@@ -132,7 +132,7 @@ class Tokens:
     def take(self, images: NDArray[np.int64]) -> Tokens:
         """Read some images, in ascending order, into memory, as tokens of their own.
 
-        Neighbours are read together: stores on disk are cut into large chunks.
+        Neighbouring images are read together, since stores on disk have large chunks.
         """
         vectors: list[Array] = []
         for first, last in self._spans(images):
@@ -166,7 +166,7 @@ class Tokens:
         )
 
     def followed_by(self, more: Tokens) -> Tokens:
-        """Return these images and others after them, as one; nothing is read."""
+        """Return these images followed by others, as one record; nothing is read."""
         count = self.count
 
         def read(first: int, last: int) -> Array:
@@ -189,10 +189,10 @@ class Tokens:
         )
 
     def digests(self) -> NDArray[np.uint8]:
-        """Return a digest of the content of each image, shape (N, 16): another pass.
+        """Return a digest of the content of each image, shape (N, 16); takes another pass.
 
-        Of the concept vectors in the dtype that is computed in, so that the form in which they were
-        given, feature maps or tokens, does not count.
+        The digests are of the concept vectors in the dtype of the computation, so they do not
+        depend on the form of the features (feature maps or tokens).
         """
         found = []
         for first, last in self.pieces(PIECE):
@@ -206,7 +206,7 @@ class Tokens:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all images in their order, as hexadecimal text: another pass."""
+        """A digest of all images in their order, as hexadecimal text; takes another pass."""
         return fingerprint(self.digests())
 
 

@@ -59,7 +59,7 @@ def test_it_compiles_and_fits(widest, arch, tmp_path, monkeypatch):
         pytest.skip("this build of Triton comes without NVIDIA's assembler")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    # Two programs at least share the 65,536 registers of a multiprocessor,.
+    # Two programs at least share the 65,536 registers of a multiprocessor.
     assert found["registers"] * found["threads"] <= 32768
     assert found["stack"] <= 64  # bytes of each thread: next to nothing is spilled
     assert found["shared"] <= 48 << 10

@@ -1,4 +1,4 @@
-"""Files that appear when they are complete, and bytes that are on the disk."""
+"""Files that appear when they are complete, flushing to disk, and free space."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ...errors import InputError
 def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
-    A failure or an interrupt inside the block leaves `path` as it was and no file behind.
+    A failure or an interrupt inside the block leaves `path` as it was, and no temporary file.
 
     Parameters
     ----------
     path : str or Path
         The file to be written; its folder must exist.
     durable : bool, default False
-        Whether the content is on the disk before the name is: a power failure then leaves the old
-        file or the new one, and never an empty one.
+        Whether the content is flushed to disk before the file is renamed: a power failure then
+        leaves the old file or the new one, and never an empty one.
 
     Yields
     ------
@@ -33,7 +33,7 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder of `path` does not exist, or `path` is itself one.
+        If the folder of `path` does not exist, or `path` is itself a folder.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -65,7 +65,7 @@ def to_disk(path: Path) -> None:
 
 
 def free_bytes(path: Path) -> int:
-    """Return how many bytes are free on the disk under a folder that may not exist yet."""
+    """Return the free bytes on the disk of a folder, which may not exist yet."""
     existing = path.resolve()
     while not existing.exists():
         existing = existing.parent

@@ -1,4 +1,4 @@
-"""Folders that appear when they are complete, in one step, whatever had their name before."""
+"""Folders that appear in one step when they are complete, also in place of an old folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_new_folder(path: str | Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def new_folder(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
-    """Make a folder of results aside and rename it to `path` when the block succeeds.
+    """Make a folder beside `path`, and rename it to `path` when the block succeeds.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def new_folder(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def folder_aside(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside `path`, and delete it at the end if nothing has renamed it."""
+    """Yield a new folder beside `path`, and delete it at the end unless it has been renamed."""
     aside = path.parent / f".{path.name}-{secrets.token_hex(8)}"
     aside.mkdir()
     try:
@@ -75,11 +75,11 @@ def folder_aside(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(aside: Path, target: Path) -> None:
-    """Give a complete folder its name; a folder that has the name is deleted.
+    """Rename a complete folder to `target`; a folder of that name is deleted.
 
-    The old folder is moved away first and deleted afterwards, so that the name never stands for a
-    folder that is deleted in part. A failure or an interrupt before the new folder has the name
-    gives it back to the old one.
+    The old folder is moved away first and deleted afterwards, so that `target` is never a partly
+    deleted folder. After a failure or an interrupt before the new folder has its name, the old
+    folder gets its name back.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def put_in_place(aside: Path, target: Path) -> None:
 
 
 def put_unless_there(aside: Path, target: Path) -> None:
-    """Give a complete folder its name, on the disk too; where another has appeared, that stays.
+    """Flush a complete folder to disk and rename it to `target`, unless `target` has appeared.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def put_unless_there(aside: Path, target: Path) -> None:
     for part in aside.rglob("*"):
         to_disk(part)
     try:
-        aside.rename(target)  # also to that of an empty folder
+        aside.rename(target)  # also replaces an empty folder
     except OSError:
         if not (target.is_dir() and any(target.iterdir())):
             raise
@@ -123,7 +123,7 @@ def put_unless_there(aside: Path, target: Path) -> None:
 
 def remove_unfinished(path: Path) -> None:
     """Delete the folders that an interrupted :func:`folder_aside` has left beside `path`."""
-    ours = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{16,32}")  # not of a longer name
+    ours = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{16,32}")  # not those of a longer name
     for left in path.parent.glob(".*"):
         if ours.fullmatch(left.name):
             shutil.rmtree(left, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Locks on folders, which end with the process that holds them.
 
-Some cluster file systems have no locks. There everybody gets every lock, and :func:`locked` says
-that it is not held.
+Some cluster file systems have no locks. There every request succeeds at once, and :func:`locked`
+yields False.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(folder: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a folder together with others, or alone.
+    """Hold the lock of a folder, shared with other processes or alone.
 
     Parameters
     ----------
     folder : Path
-        It exists.
+        An existing folder.
     shared : bool, default False
         Whether other processes may hold the lock too, shared as well.
     wait : bool, default True
@@ -47,9 +47,9 @@ def locked(folder: Path, *, shared: bool = False, wait: bool = True) -> Iterator
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
-    """Be the only process that writes a folder, which may be replaced or deleted meanwhile.
+    """Hold the lock of a folder alone; the folder may be replaced or deleted meanwhile.
 
-    The file of the lock is deleted at the end: a finished folder has none.
+    The file of the lock is deleted at the end: a finished folder does not contain one.
 
     Raises
     ------
@@ -80,12 +80,12 @@ def _flock(file: IO[str], *, shared: bool, wait: bool) -> Iterator[bool]:
     try:
         yield held
     finally:
-        if held:  # not only by closing: processes that were forked meanwhile have it open too
+        if held:  # closing is not enough: processes forked meanwhile have the file open too
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _is_same(file: IO[str], path: Path) -> bool:
-    """Whether the name still stands for the file that is open."""
+    """Return whether `path` is still the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:

@@ -6,10 +6,10 @@ bid takes the column from its row. When every row has a column, weak duality bou
 assignment is from the optimum; ε goes down, and all columns are given back, until that
 is little enough.
 
-After the first rounds of a phase few rows are without a column. Matrices stay where they are, in
-the cache, and are read in blocks of a few rows, of which those whose rows all hold a column are
-skipped: by the instructions of the compiled code that is a sixth of the work of a kernel that holds
-a matrix of 49 vectors in registers and looks at all of it in every round.
+After the first rounds of a phase few rows are without a column. A matrix stays in the cache and is
+read in blocks of a few rows; blocks whose rows all hold a column are skipped. Counted in
+instructions of the compiled code, this is a sixth of the work of a kernel that holds a matrix of 49
+vectors in registers and reads all of it in every round.
 
 Importing this module needs Triton. With TRITON_INTERPRET=1 in the environment it runs on the CPU,
 very slowly, for tests.
@@ -37,15 +37,16 @@ else:
     tl = require("triton.language", extra="cuda", purpose="Matching on a GPU")
     torch = require("torch", extra="cuda", purpose="Matching on a GPU")
 
-#: Rows that are read together; a few rows bid in most rounds, and blocks without one are skipped.
+#: Rows that are read together. Few rows bid in most rounds: blocks without a bidder are skipped.
 BLOCK_ROWS = 4
 
-#: Columns for each warp of a program: few instructions for each round, and nothing is spilled.
+#: Columns for each warp of a program, and the most warps: a round has few instructions, and no
+#: register is spilled.
 COLUMNS_PER_WARP, MOST_WARPS = 128, 16
 
 #: ε of the first phase as a share of the range of the entries, and the factor from each phase to
-#: the next. On features of real photographs the choice is flat: first shares from 0.005 to 0.2
-#: differ by a fifth in the rounds of bids, whose means are in docs/gpu.md.
+#: the next. On features of real photographs the choice matters little: with first shares from 0.005
+#: to 0.2 the numbers of rounds differ by a fifth; their means are in docs/gpu.md.
 FIRST, FACTOR = tl.constexpr(0.02), tl.constexpr(0.1)
 
 #: ε as a share of the range below which float32 cannot tell bids apart.
@@ -54,7 +55,7 @@ LEAST = tl.constexpr(1e-7)
 #: The owner of a column that belongs to a padding row.
 MISSING = tl.constexpr(-2)
 
-#: Of float64, twice.
+#: The machine epsilon of float64, twice its unit of rounding.
 ROUNDING = tl.constexpr(2.220446049250313e-16)
 
 LARGEST_FLOAT = tl.constexpr(3.4028234663852886e38)
@@ -81,7 +82,7 @@ class Solved:
     rounds : Tensor of int32, shape (P,)
         Rounds of bids.
     status : Tensor of int32, shape (P,)
-        A :class:`Status` each. Only solved matrices have a value and a bound.
+        The :class:`Status` of each matrix. Only solved matrices have a value and a bound.
     """
 
     values: torch.Tensor
@@ -118,7 +119,8 @@ def solve(
     tolerance : float, default 1e-5
         The relative gap between value and bound at which a matrix is solved.
     most_rounds : int, optional
-        Rounds after which a matrix stays open; 64 for each column by default.
+        The most rounds: a matrix not solved by then gets ``Status.OPEN``. 64 for each column by
+        default.
 
     Returns
     -------
@@ -150,13 +152,13 @@ def solve(
         WIDTH=width,
         BLOCK_ROWS=BLOCK_ROWS,
         num_warps=warps,
-        enable_fp_fusion=True,  # products and sums may be one operation: nothing here depends on it
+        enable_fp_fusion=True,  # a product and a sum may be fused: no result depends on it
     )
     return found
 
 
 def form_of(widest: int) -> tuple[int, int]:
-    """Return the columns, a power of two, and the warps of a program for matrices of a size."""
+    """Return the columns (a power of two) and the warps of a program for matrices of this size."""
     width = 16
     while width < widest:
         width *= 2
@@ -165,7 +167,7 @@ def form_of(widest: int) -> tuple[int, int]:
 
 @triton.jit
 def opened(here, data, offsets, rows, columns, row_stride):  # type: ignore[no-untyped-def]
-    """Return where a matrix lies, and its sides: the shorter one bids for the other.
+    """Return the place and strides of a matrix, and its sides: the shorter one bids for the longer.
 
     The rows that would make the matrix square value every column at zero: they change no value, and
     every column finds a row, whatever its price.
@@ -180,10 +182,10 @@ def opened(here, data, offsets, rows, columns, row_stride):  # type: ignore[no-u
 
 @triton.jit
 def begun(largest, smallest, bidders):  # type: ignore[no-untyped-def]
-    """Return the range of the entries, and value, bound and outcome before the first bid."""
-    half = largest * 0.5 - smallest * 0.5  # the whole range may be no float32
+    """Return the range of the entries, and the value, bound and status before the first bid."""
+    half = largest * 0.5 - smallest * 0.5  # the whole range may overflow float32
     scale = 2.0 * tl.minimum(half, 1e37)
-    # Of equal entries every assignment is the best one.
+    # If all entries are equal, every assignment is optimal.
     value = largest.to(tl.float64) * bidders
     bound = tl.where(half == 0.0, value, tl.full([], float("inf"), dtype=tl.float64))
     usable = (half > 1e-30) & (half < 1e37)
@@ -192,7 +194,7 @@ def begun(largest, smallest, bidders):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def judged(value, total, bound, tolerance, is_last):  # type: ignore[no-untyped-def]
-    """Return the best bound so far, and 1 where it is near enough, or 2 where ε is the last."""
+    """Return the best bound so far, and 1 if it is within the tolerance, 2 if ε is the last."""
     bound = tl.maximum(tl.minimum(bound, total), value)
     near = bound - value <= tolerance * tl.maximum(tl.abs(value), tl.abs(bound))
     return bound, tl.where(near, 1, tl.where(is_last, 2, 0))
@@ -212,7 +214,7 @@ def certificate(  # type: ignore[no-untyped-def]
 ):
     """Return the value of an assignment and the dual bound at some prices, in float64.
 
-    Σ_k p_k + Σ_i max_k (A[i, k] − p_k), over the matrix that rows of zeros have made square.
+    The bound is Σ_k p_k + Σ_i max_k (A[i, k] − p_k), over the matrix made square by rows of zeros.
     """
     k = tl.arange(0, WIDTH)
     paid = tl.where(k < goods, price, 0.0).to(tl.float64)
@@ -230,7 +232,7 @@ def certificate(  # type: ignore[no-untyped-def]
         most = tl.where(i < goods, tl.max(left, axis=1), 0.0)
         total += tl.sum(most, axis=0)
         mass += tl.sum(tl.abs(most), axis=0)
-    # Upward by more than the sums can have lost, or rounding could put it below the optimum.
+    # Raised by more than the rounding of the sums, so that the bound is never below the optimum.
     return value, total + mass * (goods + 4) * ROUNDING
 
 
@@ -240,18 +242,19 @@ def bids_of_missing_rows(  # type: ignore[no-untyped-def]
 ):
     """Let the rows that would make the matrix square bid, as one: they are all equal.
 
-    The f of them without a column take the f cheapest that are not theirs, up to the price of the
-    next one and ε. One by one they would outbid each other by ε in each round.
+    The f padding rows without a column bid for the f cheapest columns that no padding row holds, up
+    to the price of the next cheapest plus ε. One by one they would outbid each other by ε in each
+    round.
     """
     k = tl.arange(0, WIDTH)
     other = (owner != MISSING) & (k < goods)
     count = goods - bidders - tl.sum((owner == MISSING).to(tl.int32), axis=0)
     if count > 0:
         bits = price.to(tl.int32, bitcast=True)
-        key = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # in the order of the prices
+        key = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers in the order of the prices
         low = tl.min(tl.where(other, key, 0x7F800000), axis=0).to(tl.int64)
         high = tl.max(tl.where(other, key, -0x7F800001), axis=0).to(tl.int64)
-        while low < high:  # the key of the f-th
+        while low < high:  # the key of the f-th cheapest
             middle = (low + high) >> 1
             if tl.sum((other & (key <= middle)).to(tl.int32), axis=0) >= count:
                 high = middle
@@ -290,7 +293,7 @@ def auction(  # type: ignore[no-untyped-def]
     inside = tl.arange(0, BLOCK_ROWS)
     k = tl.arange(0, WIDTH)
     sums = tl.zeros([WIDTH], dtype=tl.float32)
-    ordinary = 0  # entries, less all that are read
+    ordinary = 0  # finite entries, minus all entries read
     largest = -LARGEST_FLOAT + 0.0
     smallest = LARGEST_FLOAT + 0.0
     for first in range(0, goods, BLOCK_ROWS):
@@ -349,7 +352,7 @@ def auction(  # type: ignore[no-untyped-def]
         owner = tl.where(highest > 0.0, winner, owner)
         turn += 1
         if waiting == 0:
-            # Rows that are missing give up nothing if all their columns cost what the dearest does.
+            # Padding rows lose nothing if all their columns have the price of the dearest of them.
             dearest = tl.max(tl.where(owner == MISSING, price, -float("inf")), axis=0)
             price = tl.where(owner == MISSING, dearest, price)
             value, total = certificate(

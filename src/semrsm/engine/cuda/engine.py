@@ -1,8 +1,8 @@
-"""Fills tiles of pairs on a GPU: the counterpart of semrsm.engine.threads.run.
+"""Fills tiles of pairs on a GPU: the counterpart of semrsm.engine.threads.
 
-Panels of images go to the GPU one ahead of the work; the affinities of a tile are one product in
-true float32; the kernel solves every matrix of it. The exact solver of the CPU takes the pairs that
-the kernel cannot certify, while the GPU works on the next tile.
+Panels of images are copied to the GPU one ahead of the work. The affinities of a tile are one
+product in full float32, and the kernel solves all matrices in it. The exact solver on the CPU takes
+the pairs that the kernel cannot certify, while the GPU works on the next tile.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Indices = NDArray[np.int64]
 
-#: Affinities of a tile in bytes, at most: enough matrices to fill any GPU many times over.
+#: The most bytes of affinities in a tile: enough matrices to fill any GPU many times over.
 TILE_BYTES = 1 << 28
 
-#: Bytes that are pinned in the memory of the host for one copy to the GPU.
+#: Bytes of pinned host memory for one copy to the GPU.
 STAGED = 32 << 20
 
 #: The share of the free memory of the GPU that is used.
 SHARE = 0.8
 
-#: Tiles that are on the GPU, or on their way back, and copies on their way to it, at a time.
+#: The most tiles in progress on the GPU at a time, and the most copies to it in progress.
 AHEAD = 2
 
-#: Pairs that a thread of the CPU solves at a time.
+#: Pairs that a CPU thread solves at a time.
 TOGETHER = 64
 
 
 @dataclass(frozen=True)
 class OnGpu:
-    """Images on the GPU, and where they came from.
+    """Images on the GPU, and their origin.
 
     Attributes
     ----------
     first : int
-        Their place in the panel.
+        The place of the first image in the panel.
     block : Block
-        The same images in the memory of the host.
+        The same images in host memory.
     vectors : Tensor, shape (sum of S, C)
     norms : Tensor of float64, shape (n, largest S), or None
         As in the block.
@@ -76,7 +76,7 @@ class Stats:
     Attributes
     ----------
     pairs, uncertified : int
-        Pairs that were matched, and those of them that the CPU solved.
+        Pairs that were matched, and those among them that the CPU solved.
     rounds : int
         Rounds of bids, of all matrices together.
     """
@@ -99,19 +99,19 @@ def run(
     tile_bytes: int = TILE_BYTES,
     stats: Stats | None = None,
 ) -> None:
-    """Match all pairs of `x` and `y`, or the upper triangle of `x`, into the results.
+    """Match all pairs of `x` and `y`, or the upper triangle of `x`, and write the results.
 
     Parameters
     ----------
     x, y, matcher, plan, values, upper_bounds, progress
-        As for :func:`semrsm.engine.threads.run`; the threads of the plan are those of the CPU,
-        which solves the pairs that the GPU cannot certify.
+        As for :meth:`semrsm.engine.base.Engine.run`. The threads of the plan are on the CPU, which
+        solves the pairs that the GPU cannot certify.
     device : torch.device
         The GPU. (The CPU, under Triton's interpreter.)
     tile_bytes : int
-        Affinities of a tile, at most.
+        The most bytes of affinities in a tile.
     stats : Stats, optional
-        Is added to.
+        The counts of the run are added to it.
 
     Raises
     ------
@@ -162,11 +162,11 @@ def run(
 class _Pending:
     """A tile that the GPU works on."""
 
-    left: Indices  # counted in the panels
+    left: Indices  # indices in the panels
     right: Indices
     rows: OnGpu
     columns: OnGpu
-    outcome: Any  # tensors on the host, or on their way there
+    outcome: Any  # tensors on the host, or being copied there
     ready: Any  # an event, or None
 
 
@@ -197,7 +197,7 @@ class _Gpu:
         return self._bytes(block) <= self.panel_bytes
 
     def parts(self, block: Block) -> Iterator[OnGpu]:
-        """Yield a panel on the GPU, in as many parts as its memory asks for."""
+        """Yield a panel on the GPU, in as many parts as its memory requires."""
         count = max(1, -(-self._bytes(block) // self.panel_bytes))
         step = -(-len(block) // count)
         for first in range(0, len(block), step):
@@ -217,12 +217,12 @@ class _Gpu:
         there = self.torch.empty(array.shape, dtype=kind, device=self.device)
         rows = max(1, STAGED // max(1, array[:1].nbytes))
         for n, first in enumerate(range(0, len(array), rows)):
-            # From pinned memory the copy is made while the CPU goes on.
+            # A copy from pinned memory runs while the CPU continues.
             part = array[first : first + rows]
             pinned = self.torch.empty(part.shape, dtype=kind, pin_memory=True)
             pinned.numpy()[...] = part
             there[first : first + rows].copy_(pinned, non_blocking=True)
-            if n % AHEAD == AHEAD - 1:  # no more than so much of it is pinned at a time
+            if n % AHEAD == AHEAD - 1:  # limits the memory that is pinned at a time
                 self.torch.cuda.current_stream(self.device).synchronize()
         return there
 
@@ -239,7 +239,7 @@ class _Gpu:
                     yield Tile(top, bottom, start, stop, shift)
 
     def start(self, tile: Tile, rows: OnGpu, columns: OnGpu) -> _Pending:
-        """Begin a tile; nothing is waited for."""
+        """Start a tile, without waiting for it."""
         left, right = tile.pairs()
         own = rows.block.starts[tile.first_row : tile.last_row + 1]
         other = columns.block.starts[tile.first_column : tile.last_column + 1]
@@ -251,7 +251,7 @@ class _Gpu:
             outcome = self._solved(x, y, own - own[0], other - other[0], left, right)
         ready = None
         if self.is_gpu:
-            # Into pinned memory, or the CPU would wait here for the GPU.
+            # Into pinned memory; otherwise the CPU would wait here for the GPU.
             here = [self.torch.empty(o.shape, dtype=o.dtype, pin_memory=True) for o in outcome]
             for to, one in zip(here, outcome, strict=True):
                 to.copy_(one, non_blocking=True)
@@ -310,7 +310,7 @@ class _Gpu:
     def collect(
         self, pending: _Pending, results: _Results, first_row: int, first_column: int, rest: _Rest
     ) -> None:
-        """Take the results of a tile, and give the CPU the pairs that are not certified."""
+        """Take the results of a tile, and give the uncertified pairs to the CPU."""
         if pending.ready is not None:
             pending.ready.synchronize()
         values, bounds, status, rounds = (one.numpy() for one in pending.outcome)
@@ -331,7 +331,7 @@ class _Gpu:
 
 
 class _Rest:
-    """The exact solver of the CPU, for pairs that the GPU cannot certify."""
+    """The exact solver on the CPU, for pairs that the GPU cannot certify."""
 
     def __init__(
         self,
@@ -356,9 +356,9 @@ class _Rest:
         place: tuple[Indices, Indices],
         results: _Results,
     ) -> None:
-        """Solve pairs of the panels, which lie at `place` in the results."""
+        """Solve pairs of the panels; their results go to `place`."""
         left, right = (pairs[0] - rows.first).tolist(), (pairs[1] - columns.first).tolist()
-        own, other = rows.block, columns.block  # of the host: the GPU's memory is not held
+        own, other = rows.block, columns.block  # on the host, so that no memory of the GPU is held
 
         def work() -> Array:
             workspace = Workspace(self._cancellation, self._guard)
@@ -393,7 +393,7 @@ def _ahead(
 
 @contextmanager
 def _on(torch: Any, device: Any) -> Iterator[None]:
-    """Work on a GPU, with products in float32 proper: TF32 would cut the factors to ten bits."""
+    """Work on a GPU, with products in full float32: TF32 would cut the factors to ten bits."""
     if device.type != "cuda":
         yield
         return
@@ -403,11 +403,11 @@ def _on(torch: Any, device: Any) -> Iterator[None]:
 
 @contextmanager
 def _float32_proper(torch: Any) -> Iterator[None]:
-    """Switch TF32 off for products, by that of torch's two switches which the user has not left."""
+    """Switch TF32 off for products, by the one of torch's two settings that the user uses."""
     settings = torch.backends.cuda.matmul
     try:
         before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # the newer one has been used, and torch refuses to mix them
+    except RuntimeError:  # the newer setting has been used, and torch refuses to mix them
         before = settings.fp32_precision
         settings.fp32_precision = "ieee"
         try:
