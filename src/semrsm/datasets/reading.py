@@ -107,7 +107,7 @@ class ImageFiles:
         Parameters
         ----------
         indices : sequence of int
-            Positions in :attr:`ids`, such as ``range(0, len(data), 10)``.
+            Positions in ``ids``, such as ``range(0, len(data), 10)``.
 
         Raises
         ------

@@ -170,7 +170,7 @@ def topk(
     queries : array-like, torch.Tensor or list of arrays
         Q images, in any form that :func:`semrsm.gram` takes.
     gallery : Index, or like queries
-        N images with the same number of channels. An :class:`Index` is measured once for many
+        N images with the same number of channels. An :class:`semrsm.Index` is measured once for many
         calls.
     k : int
         The number of results for each query.

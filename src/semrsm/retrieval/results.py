@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Neighbours(Protocol):
-    """The attributes that :class:`TopK` and :class:`ApproximateTopK` share."""
+    """The attributes that :class:`semrsm.TopK` and :class:`semrsm.ApproximateTopK` share."""
 
     @property
     def indices(self) -> NDArray[np.int64]:

@@ -73,7 +73,7 @@ def compute_run(
         of them fills it.
     fill : bool, default True
         Whether tiles are computed; if not, the run is only laid out for workers that fill it (see
-        :func:`fill_share`).
+        :func:`semrsm.runs.fill_share`).
 
     Returns
     -------

@@ -46,7 +46,7 @@ def baseline_similarities(features: Any, names: Sequence[str] = BASELINES) -> di
     features : array-like
         Feature maps (N, C, H, W) or tokens (N, T, D).
     names : sequence of str
-        Some of :data:`BASELINES`; see :func:`retrieval`.
+        Some of :data:`BASELINES`; see :func:`semrsm.studies.retrieval`.
 
     Returns
     -------

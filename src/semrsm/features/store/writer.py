@@ -34,7 +34,7 @@ class Writer:
     Parameters
     ----------
     folder : Path
-        A store that :func:`writing` or :func:`save` has begun.
+        A store that :func:`semrsm.features.store.filling.writing` or :func:`semrsm.features.store.filling.save` has begun.
     publish : callable, optional
         Called when the first chunk is there; returns where the folder is from then on.
 
