@@ -91,7 +91,8 @@ def extract(
         Feature maps (N, C, H, W) or tokens (N, T, D) by layer; logits where the module returns
         class scores (N, K). Its provenance says what was run on what: among others, ``"grids"``
         has height and width of each layer's grid, for tokens where they make one in the
-        proportions of the input, and ``"preprocess"`` what :class:`semrsm.features.preprocess.Preprocess` is made of.
+        proportions of the input, and ``"preprocess"`` the fields of
+        :class:`semrsm.features.preprocess.Preprocess`.
 
     Raises
     ------

@@ -170,8 +170,8 @@ def topk(
     queries : array-like, torch.Tensor or list of arrays
         Q images, in any form that :func:`semrsm.gram` takes.
     gallery : Index, or like queries
-        N images with the same number of channels. An :class:`semrsm.Index` is measured once for many
-        calls.
+        N images with the same number of channels. A :class:`semrsm.Index` is measured once for
+        many calls.
     k : int
         The number of results for each query.
     kernel : str or Kernel, default "cosine"

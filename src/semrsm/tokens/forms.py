@@ -39,8 +39,8 @@ class FlatImages:
     Attributes
     ----------
     vectors : array, shape (sum of S, C)
-        Anything that is sliced like an array. The vectors are those that :meth:`semrsm.tokens.Tokens.block`
-        returned: each image is divided by two to the power of its exponent.
+        Anything that is sliced like an array. The vectors are those of
+        :meth:`semrsm.tokens.Tokens.block`: each image divided by two to the power of its exponent.
     sizes : ndarray of int64, shape (N,)
         S of each image.
     """

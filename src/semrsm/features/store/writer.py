@@ -34,7 +34,7 @@ class Writer:
     Parameters
     ----------
     folder : Path
-        A store that :func:`semrsm.features.store.filling.writing` or :func:`semrsm.features.store.filling.save` has begun.
+        A store that :mod:`semrsm.features.store.filling` has begun.
     publish : callable, optional
         Called when the first chunk is there; returns where the folder is from then on.
 
