@@ -36,11 +36,35 @@ class Ratio(kernels.Kernel):
         return replace(self, sigma=float(norms.max()))
 
 
+@dataclass(frozen=True)
+class Stretch(kernels.Kernel):
+    """V between the smallest and the largest one: not a bandwidth, found anew if asked."""
+
+    gamma: float = 1.0
+    low: float | None = None
+    high: float | None = None
+
+    name = "stretch"
+    ranks_by = "linear"
+    is_bounded = True
+    increases = True
+
+    def values(self, inner, row_squared, column_squared, dtype):
+        return ((inner - self.low) / (self.high - self.low)) ** self.gamma
+
+    def resolved(self, gram):
+        low = min(float(part.values.min()) for part in gram.parts())
+        high = max(float(part.values.max()) for part in gram.parts())
+        return replace(self, low=low, high=high)
+
+
 @pytest.fixture(autouse=True)
 def registered():
     kernels.register(Ratio)
+    kernels.register(Stretch)
     yield
     del kernels.KERNELS["ratio"]
+    del kernels.KERNELS["stretch"]
 
 
 @pytest.fixture
@@ -73,6 +97,30 @@ def test_the_rule_over_all_pairs_is_one_in_every_block_on_disk(x, tmp_path):
     for rows, columns in ((slice(0, 7), slice(3, 9)), (slice(30, 40), slice(0, 40))):
         np.testing.assert_array_equal(stored.block(rows, columns), whole[rows, columns])
         np.testing.assert_array_equal(stored.part(rows, columns).values, whole[rows, columns])
+
+
+def test_a_part_of_a_stored_rsm_keeps_the_numbers_of_all_pairs(x, tmp_path):
+    """The rule was asked again, of the part alone."""
+    pytest.importorskip("zarr", reason="runs need zarr")
+    stored = semrsm.compute_run({"x": x}, tmp_path / "run.zarr")["x", "optimal"].rsm("stretch")
+    whole = stored.load()
+    assert (whole.values.min(), whole.values.max()) == (0, 1)
+    assert whole.kernel == stored.kernel == "stretch"
+    for rows, columns in ((slice(0, 6), slice(3, 13)), (slice(2, 9), slice(2, 9))):
+        part = stored.part(rows, columns)
+        np.testing.assert_array_equal(part.values, whole.values[rows, columns])
+        np.testing.assert_array_equal(part.values, stored.block(rows, columns))
+        assert (part.kernel, part.is_symmetric) == ("stretch", rows == columns)
+
+
+def test_labels_name_the_options_of_rsms_and_results(x):
+    gram = semrsm.gram(x)
+    assert gram.rsm("stretch:gamma=2.0").kernel == "stretch:gamma=2.0"
+    assert (gram.rsm("ratio").kernel, gram.rsm("ratio", sigma=4.0).kernel) == (
+        "ratio",
+        "ratio:sigma=4.0",
+    )
+    assert semrsm.topk(x[:3], x, 2, kernel=Ratio(sigma=2.0)).kernel == "ratio:sigma=2.0"
 
 
 def test_comparison_and_retrieval(x):
