@@ -10,6 +10,7 @@ import semrsm
 from semrsm import kernels
 from semrsm.cli import main
 from semrsm.report import write_explorer
+from semrsm.studies import retrieval
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class Stretch(kernels.Kernel):
         low = min(float(part.values.min()) for part in gram.parts())
         high = max(float(part.values.max()) for part in gram.parts())
         return replace(self, low=low, high=high)
+
+    @property
+    def needs_all_pairs(self):
+        return self.low is None
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +133,44 @@ def test_comparison_and_retrieval(x):
     assert semrsm.rsa(gram.rsm("ratio"), gram.rsm("linear")).value == pytest.approx(1)
     found = semrsm.topk(x[:3], x, 4, kernel=Ratio(sigma=2.0))
     np.testing.assert_array_equal(found.indices, semrsm.topk(x[:3], x, 4, kernel="linear").indices)
+
+
+def test_retrieval_refuses_a_rule_over_all_pairs_whatever_its_name(x, tmp_path, capsys):
+    """It ended in a TypeError of the kernel's own arithmetic."""
+
+    class Undeclared(Stretch):
+        needs_all_pairs = kernels.Kernel.needs_all_pairs
+
+    message = r"^kernel: expected one without a rule over all pairs, which a search never sees"
+    for kernel in ("stretch", Stretch(gamma=2.0), Undeclared()):
+        with pytest.raises(semrsm.errors.InputError, match=message):
+            semrsm.topk(x[:3], x, 4, kernel=kernel)
+    resolved = Stretch(gamma=2.0).resolved(semrsm.gram(x))
+    found = semrsm.topk(x[:3], x, 4, kernel=resolved)
+    np.testing.assert_array_equal(found.indices, semrsm.topk(x[:3], x, 4, kernel="linear").indices)
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "out"
+    given = ["retrieve", str(tmp_path / "x.npy"), "--k", "3", "--out", str(out), "--no-figures"]
+    assert main([*given, "--kernel", "stretch"]) == 2
+    assert "kernel: expected one without a rule over all pairs" in capsys.readouterr().err
+    assert main([*given, "--kernel", "ratio"]) == 2
+    assert "--sigma: expected a number with --kernel ratio" in capsys.readouterr().err
+    assert main([*given, "--kernel", "ratio", "--sigma", "4"]) == 0
+    with pytest.raises(SystemExit):
+        main(["retrieve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "laplacian, rational-quadratic, ratio (default" in text
+
+
+def test_the_study_of_retrieval_takes_grams_where_a_search_cannot_serve(x):
+    features = semrsm.Features({"x": x})
+    objects = [{"cup"}, {"dog"}] * 20
+    options = {"k": 1, "baselines": [], "resamples": 1}
+    found = retrieval(features, objects, kernels=["stretch"], **options)
+    assert ("x", "optimal") in found.grams
+    expected = retrieval(features, objects, kernels=["linear"], **options)
+    for row, other in zip(found.table, expected.table, strict=True):
+        assert (row["kernel"], row["f1"]) == ("stretch", other["f1"])
 
 
 def test_the_command_and_the_explorer(x, tmp_path, capsys):

@@ -330,7 +330,7 @@ def _searched(kernels: Mapping[str, Kernel], matchers: Mapping[str, Matcher]) ->
             plain = replace(plain, sigma=1.0)
         try:
             alike[Ranking.of(plain).kind] = plain
-        except InputError:  # a kernel that V does not order
+        except InputError:  # a kernel that V does not order, or with a rule over all pairs
             return {}
     if len(alike) != 1:
         return {}
