@@ -21,7 +21,6 @@ from ..features import Features
 from ..features.photographs import Photos
 from ..kernels import KERNELS, Kernel, resolve_kernels
 from ..matching.base import Matcher
-from ..matching.optimal import Optimal
 from ..matching.registry import BASELINE, resolve_matchers
 from ..matrices.gram import Gram
 from ..retrieval.exact import topk
@@ -334,7 +333,8 @@ def _searched(kernels: Mapping[str, Kernel], matchers: Mapping[str, Matcher]) ->
             return {}
     if len(alike) != 1:
         return {}
-    return {name: alike.popitem()[1] for name, one in matchers.items() if one == Optimal()}
+    [kernel] = alike.values()
+    return {name: kernel for name, one in matchers.items() if one.is_searched}
 
 
 def _nearest(
