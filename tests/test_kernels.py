@@ -77,7 +77,7 @@ def test_duplicates_only():
 def test_objects_are_kernels_too(gram):
     for kernel, name in ((Linear(), "linear"), (Cosine(), "cosine"), (RBF(2.0), "rbf")):
         found = gram.rsm(kernel)
-        assert found.kernel == name
+        assert found.kernel == kernel.label
         sigma = 2.0 if name == "rbf" else None
         np.testing.assert_array_equal(found.values, gram.rsm(name, sigma=sigma).values)
 

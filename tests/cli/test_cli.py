@@ -187,6 +187,14 @@ def test_refusals_are_one_line_and_leave_nothing(features, tmp_path, capsys):
             ["rsm", features, "--sigma", "3", "--out", out],
             "sigma: expected a kernel that takes one",
         ),
+        (
+            [*rbf, "--sigma", "3", "--out", tmp_path / "run.zarr"],
+            "--kernel: not for runs, which store no kernel",
+        ),
+        (
+            [*rbf, "--dry-run", "--out", tmp_path / "run.zarr"],
+            "semrsm report",
+        ),
         (["rsm", features, "--matcher", "optimal", "optimal", "--out", out], "more than once"),
         (["rsm", features, "--matcher", "batch-optimal:windw=6", "--out", out], "Did you mean 'wi"),
         (["rsm", features, "--memory", "much", "--out", out], "memory: expected a positive number"),

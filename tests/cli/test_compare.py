@@ -1,5 +1,6 @@
 """``semrsm compare`` against the library, and what it refuses."""
 
+import dataclasses
 import json
 import re
 
@@ -190,3 +191,45 @@ def test_a_run_on_disk_is_compared_like_a_folder(tmp_path, capsys):
         [expected] = comparisons(capsys, folder, "--method", method)
         assert (found["a"], found["b"]) == ("conv, none", "conv, optimal")
         assert found["value"] == pytest.approx(expected["value"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "kernel", ["polynomial:degree=2", "rbf:sigma=2.0", "rational-quadratic:alpha=3.0", "laplacian"]
+)
+def test_a_gram_is_seen_through_the_whole_kernel_of_an_rsm(kernel, grams, tmp_path, capsys):
+    """Options were dropped: the Gram was seen through another kernel of that name."""
+    gram = grams["conv", "optimal"]
+    files = (tmp_path / "rsm.npz", tmp_path / "gram.npz")
+    gram.rsm(kernel).save(files[0])
+    gram.save(files[1])
+    folder = Results(grams, ("linear",), "median", {}, {}).write(tmp_path / "results")
+    for asked in ((), ("--kernel", kernel)):
+        for row in comparisons(capsys, *files, "--method", "cka", "spearman", *asked):
+            assert row["value"] == pytest.approx(1, abs=1e-12)
+            assert (row["kernel_a"], row["kernel_b"]) == (kernel, kernel)
+    for row in comparisons(capsys, folder, "--kernel", kernel):
+        assert (row["kernel_a"], row["kernel_b"]) == (kernel, kernel)
+
+
+def test_the_kernel_of_an_rsm_is_known_by_its_rule_and_by_its_number(grams, tmp_path, capsys):
+    rsm = grams["conv", "optimal"].rsm("rbf")
+    rsm.save(tmp_path / "rsm.npz")
+    pair = (tmp_path / "rsm.npz",) * 2
+    for kernel in ("rbf", "rbf:sigma=median", f"rbf:sigma={rsm.sigma}"):
+        [row] = comparisons(capsys, *pair, "--kernel", kernel)
+        assert row["kernel_a"] == "rbf"
+    for kernel in ("rbf:sigma=2.0", "rbf:sigma=released"):
+        status, _, errors = run(capsys, *pair, "--kernel", kernel)
+        assert status == 2
+        assert "--kernel: expected none, or that of" in errors
+
+
+def test_a_file_of_an_earlier_version_names_its_kernel_without_options(grams, tmp_path, capsys):
+    gram = grams["conv", "optimal"]
+    older = dataclasses.replace(gram.rsm("rbf:sigma=2.0"), kernel="rbf")
+    older.save(tmp_path / "older.npz")
+    assert semrsm.RSM.load(tmp_path / "older.npz").kernel == "rbf"
+    pair = (tmp_path / "older.npz",) * 2
+    for kernel in ("rbf", "rbf:sigma=2.0"):
+        [row] = comparisons(capsys, *pair, "--kernel", kernel)
+        assert (row["kernel_a"], row["value"]) == ("rbf", pytest.approx(1))

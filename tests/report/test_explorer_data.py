@@ -16,6 +16,7 @@ import semrsm
 from semrsm.errors import InputError
 from semrsm.features import Features
 from semrsm.features.photographs import Photos
+from semrsm.matrices.results import Results
 from semrsm.report.explorer import matches as matches_module
 from semrsm.report.explorer.content import numbers_of, numbers_table
 from semrsm.report.explorer.matches import compute_matches, most_changed, wanted_matches
@@ -196,6 +197,15 @@ def test_views_refuse(material):
         views_of([material.rsm("early", "none")], kernels=["rbf"])
     with pytest.raises(InputError, match="^kernel: expected one of .* Did you mean 'cosine'"):
         views_of(material.grams, kernels=["cosin"])
+    with pytest.raises(InputError, match="^sigma: expected a kernel that takes one among cosine;"):
+        views_of(material.grams, kernels=["cosine"], sigma=3)
+    with pytest.raises(InputError, match="^sigma: expected None, since RSMs have theirs; got 3"):
+        views_of([material.rsm("early", "none")], sigma=3)
+    results = Results(material.grams, ("cosine",), "median", {}, {})
+    assert views_of(results).kernels == ["cosine"]
+    assert views_of(results, kernels=["linear"]).kernels == ["linear"]
+    with pytest.raises(InputError, match="^sigma: expected None, since results have theirs; got 3"):
+        views_of(results, kernels=["rbf"], sigma=3)
     two_sets = semrsm.rsm(material.arrays["early"], material.arrays["early"], matcher="none")
     one_set = semrsm.rsm(material.arrays["early"], matcher="none")
     with pytest.raises(InputError, match="^source: expected RSMs of one set of images, or of two"):

@@ -42,7 +42,7 @@ def test_candidates_are_those_with_the_best_means(kernel):
     scores = {
         "linear": inner,
         "cosine": inner / norms,
-        "rbf": 2 * inner - norms**2,
+        "rbf:sigma=5.0": 2 * inner - norms**2,
     }[found.kernel]
     candidates = np.argsort(-scores, axis=1)[:, :7]
     every = semrsm.gram(queries, gallery).rsm(kernel).values

@@ -82,6 +82,21 @@ def test_the_exact_matcher_joins(features):
     assert [row["matcher"] for row in study.table] == ["optimal:tolerance=1e-09"]
 
 
+def test_a_loose_matcher_is_not_the_reference(features):
+    """Its own quality was 1, and nothing exact was beside it."""
+    study = approximation(features, layers="late", matchers=[Optimal(0.5), "greedy"], **QUICK)
+    values = {
+        name: semrsm.gram(features["late"], matcher=matcher).values[np.triu_indices(7, k=1)]
+        for name, matcher in (("loose", Optimal(0.5)), ("greedy", "greedy"), ("exact", "optimal"))
+    }
+    names = [row["matcher"] for row in study.table]
+    assert names == ["optimal:tolerance=0.5", "greedy", "optimal"]
+    defined = values["exact"] > 0
+    for row, name in zip(study.table, values, strict=True):
+        quality = values[name][defined] / values["exact"][defined]
+        assert row["quality_mean"] == pytest.approx(quality.mean(), abs=1e-12)
+
+
 def test_fields_are_smooth_and_drawn_from_the_seed():
     from semrsm.studies.approximation_sources import smooth_fields
 

@@ -10,6 +10,8 @@ import pytest
 
 import semrsm
 from semrsm.errors import InputError
+from semrsm.matching.greedy import Greedy
+from semrsm.matching.optimal import Optimal
 from semrsm.studies import retrieval
 from semrsm.studies.baselines import BASELINES, baseline_similarities
 from semrsm.studies.object_galleries import ranking
@@ -362,3 +364,24 @@ def test_retrieval_figure_refuses():
         plot_retrieval([{"layer": "a"}])
     with pytest.raises(InputError, match="^entries: expected at least one query"):
         plot_gallery([])
+
+
+def test_a_matcher_says_whether_a_search_gives_its_order(features, objects):
+    """A second matcher beside the optimal one would have left no kernel to search with."""
+
+    class Renamed(Optimal):
+        label = "renamed"
+        is_searched = True
+
+    class Greedily(Optimal):
+        label = "greedily"
+
+    options = {"k": 1, "kernels": ["cosine"], "resamples": 1, "baselines": []}
+    assert Optimal().is_searched
+    assert not any(one.is_searched for one in (Optimal(0.01), Greedily(), Greedy()))
+    given = ["optimal", "optimal:tolerance=0.01", Renamed(), Greedily()]
+    found = retrieval(features, objects, matchers=given, **options)
+    assert {matcher for _, matcher in found.grams} == {"optimal:tolerance=0.01", "greedily"}
+    scores = [row["f1"] for row in found.table if row["layer"] == "late" and row["score"] == "mean"]
+    assert len(scores) == 4
+    assert len(set(scores)) == 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..kernels import resolve_kernel
 from ..matrices.cka import cka
 from ..matrices.comparison import Comparison, check_interval
 from ..matrices.correlations import METHODS
@@ -75,7 +76,8 @@ class _Saved:
     rsms : callable
         Given a kernel, returns the RSMs by the name that the table shows.
     kernel : str or None
-        The kernel of an RSM; None for folders and Grams, which can be seen through every kernel.
+        The label of an RSM's kernel; None for folders and Grams, which can be seen through every
+        kernel.
     first : str or None
         The first kernel that a folder was seen through.
     """
@@ -153,7 +155,7 @@ def _opened(path: Path, *, named: bool) -> _Saved:
         return _Saved(lambda kernel: {str(path): gram.rsm(kernel)})
 
     def of_file(kernel: str) -> dict[str, RSM]:
-        if kernel != saved.kernel:
+        if not _was_seen_through(saved, kernel):
             raise InputError(
                 f"--kernel: expected none, or that of the RSM in {str(path)!r}, {saved.kernel!r}; "
                 f"got {kernel!r} (a Gram can be seen through every kernel)"
@@ -161,3 +163,17 @@ def _opened(path: Path, *, named: bool) -> _Saved:
         return {str(path): saved}
 
     return _Saved(of_file, kernel=saved.kernel)
+
+
+def _was_seen_through(saved: RSM, label: str) -> bool:
+    """Return whether a label means the kernel of a saved RSM, by its rule or by its number."""
+    if label == saved.kernel:
+        return True
+    try:
+        asked, own = resolve_kernel(label), resolve_kernel(saved.kernel)
+    except InputError:  # a kernel of the user's own that is not registered here
+        return False
+    numbered: Any = own
+    if own.takes_sigma and saved.sigma is not None:
+        numbered = replace(numbered, sigma=saved.sigma)
+    return asked in (own, numbered)

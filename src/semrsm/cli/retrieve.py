@@ -64,8 +64,8 @@ def add(subparsers: Any) -> None:
         help="likewise, or an index that 'semrsm index' saved (default: the queries themselves, "
         "each without itself)",
     )
-    ordering = [name for name in KERNELS if resolve_kernel(name).ranks_by is not None]
-    wide = [name for name in ordering if resolve_kernel(name).takes_sigma]
+    ordering = {name: kernel for name in KERNELS if _orders(kernel := resolve_kernel(name))}
+    wide = [name for name, kernel in ordering.items() if kernel.takes_sigma]
     parser.add_argument(
         "--k", type=int, default=10, help="number of results (default: %(default)s)"
     )
@@ -214,7 +214,7 @@ def _checked(arguments: argparse.Namespace) -> Kernel:
             name = option.replace("_", "-")
             raise InputError(f"--{name}: expected a folder; {str(path)!r} is not one")
     kernel = resolve_kernel(arguments.kernel, arguments.sigma)
-    if kernel.ranks_by is not None and isinstance(kernel.sigma, str):
+    if _orders(kernel) and kernel.needs_all_pairs and isinstance(kernel.sigma, str):
         raise InputError(
             f"--sigma: expected a number with --kernel {arguments.kernel}: similarities depend on "
             "it, though their order does not"
@@ -232,6 +232,11 @@ def _checked(arguments: argparse.Namespace) -> Kernel:
     memory_budget(arguments.memory)
     check_new_folder(arguments.out, overwrite=arguments.overwrite)
     return kernel
+
+
+def _orders(kernel: Kernel) -> bool:
+    """Return whether a search can order images by a kernel, given a number for its bandwidth."""
+    return kernel.ranks_by is not None and (kernel.takes_sigma or not kernel.needs_all_pairs)
 
 
 def _check_choice(

@@ -54,10 +54,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--kernel",
         nargs="+",
-        default=["cosine"],
         metavar="KERNEL",
         help=f"one or more of {', '.join(KERNELS)}, with options as in polynomial:degree=2 "
-        "(default: cosine)",
+        "(default: cosine); not for runs",
     )
     parser.add_argument(
         "--matcher",
@@ -71,7 +70,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--sigma",
         help=f"bandwidth of {', '.join(k for k, one in KERNELS.items() if one.takes_sigma)}: a "
-        f"number, or {' or '.join(SIGMA_RULES)} (default: median)",
+        f"number, or {' or '.join(SIGMA_RULES)} (default: median); not for runs",
     )
     parser.add_argument("--no-figures", action="store_true", help="no figures and no report")
     parser.add_argument(
@@ -83,7 +82,8 @@ def add(subparsers: Any) -> None:
         "runs",
         "With --out NAME.zarr and features from a file, V and its bounds go to disk tile by tile. "
         "Killed at any moment, the run is resumed by the same command; with more images at the end "
-        "of the features, it adds them. Kernels are views of a run, and are not stored.",
+        "of the features, it adds them. Kernels are views of a run, and are not stored: pass them "
+        "to 'semrsm report' and 'semrsm compare'.",
     )
     run_mode.add_argument(
         "--scheduler", metavar="ADDRESS", help="address of a Dask cluster that computes the tiles"
@@ -104,7 +104,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand."""
     # All checks of the command come before any work.
     sigma = _sigma(arguments.sigma)
-    resolve_kernels(arguments.kernel, sigma)
+    kernels = ["cosine"] if arguments.kernel is None else arguments.kernel
+    resolve_kernels(kernels, sigma)
     matchers = resolve_matchers(arguments.matcher)
     # Devices such as mps are for the network alone.
     device = arguments.device if str(arguments.device).startswith("cuda") else None
@@ -143,7 +144,7 @@ def run(arguments: argparse.Namespace) -> None:
                 )
     results = Results(
         grams=grams,
-        kernels=tuple(resolve_kernels(arguments.kernel)),
+        kernels=tuple(resolve_kernels(kernels)),
         sigma="median" if sigma is None else sigma,
         grids=features.grids,
         facts={

@@ -27,6 +27,12 @@ def check_run(arguments: argparse.Namespace) -> None:
             "SOURCE: expected features on disk for a run, which may be resumed and shared; first "
             f"extract them: semrsm extract {arguments.source} --out {store}"
         )
+    for option in ("kernel", "sigma"):
+        if getattr(arguments, option) is not None:
+            raise InputError(
+                f"--{option}: not for runs, which store no kernel; pass kernels, as in "
+                f"rbf:sigma=2.0, to: semrsm report {arguments.out} --kernel ..."
+            )
     if arguments.overwrite:
         raise InputError(
             "--overwrite: not for runs, which resume from their folder; delete the folder to begin "

@@ -40,6 +40,9 @@ class Kernel(ABC):
         The names of the rules that find the bandwidth.
     sigma : float, str or None
         The bandwidth, the rule that finds it, or None for a kernel without one.
+    needs_all_pairs : bool
+        Whether a rule over all pairs is still open, so that :meth:`values` must wait for
+        :meth:`resolved`; retrieval, which never sees all pairs, refuses the kernel then.
     """
 
     name: str
@@ -54,6 +57,17 @@ class Kernel(ABC):
     def label(self) -> str:
         """The name with the options that differ from their defaults; the key in tables."""
         return label_of(self)
+
+    @property
+    def needs_all_pairs(self) -> bool:
+        """Whether a rule over all pairs is still open.
+
+        By default it is where `sigma` is a rule, and where a class without `sigma` has its own
+        :meth:`resolved`. A kernel with other rules says it itself.
+        """
+        if self.sigma is None:
+            return type(self).resolved is not Kernel.resolved
+        return isinstance(self.sigma, str)
 
     @abstractmethod
     def values(

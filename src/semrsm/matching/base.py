@@ -123,6 +123,8 @@ class Matcher(ABC):
         The names of the engines that run it.
     copies_blocks : bool
         Whether :meth:`prepare` needs memory for a copy.
+    is_searched : bool
+        Whether :func:`semrsm.topk` ranks images as this matcher does, without solving every pair.
     """
 
     name: ClassVar[str]
@@ -138,6 +140,11 @@ class Matcher(ABC):
     def label(self) -> str:
         """The name with the options that differ from their defaults: the key in runs and tables."""
         return label_of(self)
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether :func:`semrsm.topk` ranks images as this matcher does; by default it does not."""
+        return False
 
     def prepare(self, block: Block) -> Block:
         """Return `block` in the order of vectors that :meth:`pairs` expects."""

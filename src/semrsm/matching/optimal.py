@@ -28,6 +28,11 @@ class Optimal(Matcher):
     def __post_init__(self) -> None:
         check_tolerance(self.tolerance)
 
+    @property
+    def is_searched(self) -> bool:
+        """Whether the tolerance is the default, which is that of a search."""
+        return self == Optimal()
+
     def pairs(self, tile: PairTile) -> Matched:
         """See :meth:`Matcher.pairs`."""
         return solve_pairs(tile, tile.affinities(), tolerance=self.tolerance)

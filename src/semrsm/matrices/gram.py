@@ -169,20 +169,10 @@ class Gram:
         >>> import numpy as np, semrsm
         >>> gram = semrsm.gram(np.random.default_rng(0).normal(size=(4, 9, 8)))
         >>> gram.rsm("rbf", sigma=3.0)
-        RSM(4 x 4, kernel='rbf', matcher='optimal', sigma=3)
+        RSM(4 x 4, kernel='rbf:sigma=3.0', matcher='optimal', sigma=3)
         """
-        chosen = resolve_kernel(kernel, sigma).resolved(self)
-        bandwidth = chosen.sigma
-        return RSM(
-            values=kernel_values(chosen, self),
-            row_ids=self.row_ids,
-            column_ids=self.column_ids,
-            kernel=chosen.name,
-            matcher=self.matcher,
-            sigma=None if bandwidth is None else float(bandwidth),
-            is_symmetric=self.is_symmetric,
-            provenance=self.provenance,
-        )
+        chosen = resolve_kernel(kernel, sigma)
+        return seen_through(self, chosen.resolved(self), chosen.label)
 
     def save(self, path: str | Path) -> Path:
         """Write the Gram to one ``.npz`` file, without pickle; it appears when it is complete.
@@ -266,6 +256,32 @@ class Gram:
             dtype=np.dtype(facts.pop("dtype")),
             **facts,
         )
+
+
+def seen_through(gram: Gram, kernel: Kernel, label: str) -> RSM:
+    """Return the RSM of a Gram, or of a part of one, under a kernel without open rules.
+
+    Parameters
+    ----------
+    gram : Gram
+        All images, or some of them.
+    kernel : Kernel
+        As :meth:`semrsm.kernels.Kernel.resolved` returned it for all images. It is not resolved
+        again: a part would give other numbers.
+    label : str
+        The label of the kernel that was asked for, a rule in it not yet a number.
+    """
+    bandwidth = kernel.sigma
+    return RSM(
+        values=kernel_values(kernel, gram),
+        row_ids=gram.row_ids,
+        column_ids=gram.column_ids,
+        kernel=label,
+        matcher=gram.matcher,
+        sigma=None if bandwidth is None else float(bandwidth),
+        is_symmetric=gram.is_symmetric,
+        provenance=gram.provenance,
+    )
 
 
 def kernel_values(kernel: Kernel, gram: Gram) -> NDArray[np.float64]:

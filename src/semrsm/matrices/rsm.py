@@ -37,11 +37,14 @@ class RSM:
     row_ids, column_ids : tuple of str
         The names of the images.
     kernel : str
-        ``"linear"``, ``"cosine"``, ``"rbf"`` or the name of another kernel.
+        The kernel's label: its name, with the options that differ from their defaults, such as
+        ``"cosine"`` or ``"polynomial:degree=2"``. A rule over all pairs stays a rule in it, so that
+        another Gram can be seen through the same kernel. Files of earlier versions hold the name
+        alone.
     matcher : str
         The label of the matcher; ``"none"`` is the spatio-semantic RSM.
     sigma : float or None
-        The bandwidth of the kernel; None for a kernel without one.
+        The bandwidth of the kernel, also where a rule found it; None for a kernel without one.
     is_symmetric : bool
         True where one set of images was compared with itself.
     provenance : mapping

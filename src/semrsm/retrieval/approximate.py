@@ -43,7 +43,7 @@ class ApproximateTopK:
     query_ids, gallery_ids : tuple of str
         The names of the images.
     kernel : str
-        The kernel's name.
+        The kernel's label.
     candidates : int
         How many images were compared with each query.
     solved : int
@@ -199,7 +199,7 @@ def approximate_topk(
         values=found.values,
         query_ids=asked.ids,
         gallery_ids=asked.index.ids,
-        kernel=asked.kernel.name,
+        kernel=asked.kernel.label,
         candidates=min(int(candidates), asked.index.count),
         solved=int(found.counts[Stage.SOLVED]),
     )

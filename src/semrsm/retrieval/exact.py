@@ -46,7 +46,7 @@ class TopK:
     query_ids, gallery_ids : tuple of str
         The names of the images.
     kernel : str
-        The kernel's name.
+        The kernel's label.
     pairs : int
         Pairs of a query and an image of its gallery.
     solved : int
@@ -234,7 +234,7 @@ def topk(
         missed_at_most=found.missed_at_most,
         query_ids=asked.ids,
         gallery_ids=asked.index.ids,
-        kernel=asked.kernel.name,
+        kernel=asked.kernel.label,
         pairs=asked.pairs,
         solved=int(found.counts[Stage.SOLVED]),
         removed={stage.name.lower(): int(found.counts[stage]) for stage in LADDER},

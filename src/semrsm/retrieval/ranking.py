@@ -35,19 +35,23 @@ class Ranking:
         Raises
         ------
         InputError
-            If V does not order images as the kernel does, or its bandwidth is a rule over all
-            pairs.
+            If V does not order images as the kernel does, or a rule of it needs all pairs.
         """
         if kernel.ranks_by is None:
             raise InputError(
                 "kernel: expected linear, cosine or a kernel of the distance, which order images "
                 f"as V does; got {kernel!r}"
             )
-        if isinstance(kernel.sigma, str):
+        if kernel.needs_all_pairs and isinstance(kernel.sigma, str):
             raise InputError(
                 f"kernel: expected a bandwidth in numbers, such as "
                 f"kernels.{type(kernel).__name__}(sigma=1.0), since the rule {kernel.sigma!r} "
                 "needs all pairs; the order does not depend on it"
+            )
+        if kernel.needs_all_pairs:
+            raise InputError(
+                "kernel: expected one without a rule over all pairs, which a search never sees; "
+                f"got {kernel!r}"
             )
         return cls(kernel.ranks_by)
 

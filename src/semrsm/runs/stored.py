@@ -12,7 +12,7 @@ import numpy as np
 from .._internal.units import format_bytes, memory_budget
 from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
-from ..matrices.gram import Gram, kernel_values
+from ..matrices.gram import Gram, kernel_values, seen_through
 from ..matrices.ranges import whole_range
 from ..matrices.rsm import RSM
 from .gram_folder import GramFolder
@@ -189,7 +189,8 @@ class StoredGram:
         InputError
             If the kernel or sigma is not known.
         """
-        return StoredRSM(self, resolve_kernel(kernel, sigma).resolved(self))
+        chosen = resolve_kernel(kernel, sigma)
+        return StoredRSM(self, chosen.resolved(self), chosen.label)
 
 
 @dataclass(frozen=True, repr=False)
@@ -202,10 +203,13 @@ class StoredRSM:
         The Gram.
     kernel_object : Kernel
         The kernel, with its bandwidth found.
+    kernel : str
+        The label of the kernel that was asked for, as for :class:`semrsm.RSM`.
     """
 
     gram: StoredGram
     kernel_object: Kernel
+    kernel: str
 
     def __repr__(self) -> str:
         rows, columns = self.shape
@@ -214,11 +218,6 @@ class StoredRSM:
             f"StoredRSM({rows} x {columns}, kernel={self.kernel!r}, "
             f"matcher={self.matcher!r}{sigma})"
         )
-
-    @property
-    def kernel(self) -> str:
-        """The kernel's name."""
-        return self.kernel_object.name
 
     @property
     def sigma(self) -> float | None:
@@ -264,8 +263,8 @@ class StoredRSM:
 
     def part(self, rows: slice, columns: slice) -> RSM:
         """Compute a part as an RSM in memory; see :meth:`StoredGram.part`."""
-        return self.gram.part(rows, columns).rsm(self.kernel_object)
+        return seen_through(self.gram.part(rows, columns), self.kernel_object, self.kernel)
 
     def load(self, *, memory: int | str | None = None) -> RSM:
         """Compute the whole RSM in memory; see :meth:`StoredGram.load`."""
-        return self.gram.load(memory=memory).rsm(self.kernel_object)
+        return seen_through(self.gram.load(memory=memory), self.kernel_object, self.kernel)

@@ -162,9 +162,9 @@ def approximation(
     """
     check_progress(progress)
     by_matcher = resolve_matchers(matchers)
-    exact = next((n for n, m in by_matcher.items() if isinstance(m, Optimal)), None)
+    exact = next((label for label, matcher in by_matcher.items() if _is_exact(matcher)), None)
     if exact is None:
-        exact = "optimal"
+        exact = Optimal().label
         by_matcher[exact] = Optimal()
     wanted = checked_peers(peers)
     count = whole_number(images, "images", 2)
@@ -280,6 +280,11 @@ def approximation(
         },
         qualities=qualities,
     )
+
+
+def _is_exact(matcher: Matcher) -> bool:
+    """Return whether a matcher serves as the reference: the optimal one, no looser than usual."""
+    return type(matcher) is Optimal and matcher.tolerance <= Optimal().tolerance
 
 
 def _timed_gram(

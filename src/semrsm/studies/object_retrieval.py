@@ -22,7 +22,6 @@ from ..features import Features
 from ..features.photographs import Photos
 from ..kernels import KERNELS, Kernel, resolve_kernels
 from ..matching.base import Matcher
-from ..matching.optimal import Optimal
 from ..matching.registry import BASELINE, resolve_matchers
 from ..matrices.gram import Gram
 from ..retrieval.exact import topk
@@ -331,11 +330,12 @@ def _searched(kernels: Mapping[str, Kernel], matchers: Mapping[str, Matcher]) ->
             plain = replace(plain, sigma=1.0)
         try:
             alike[Ranking.of(plain).kind] = plain
-        except InputError:  # a kernel that V does not order
+        except InputError:  # a kernel that V does not order, or with a rule over all pairs
             return {}
     if len(alike) != 1:
         return {}
-    return {name: alike.popitem()[1] for name, one in matchers.items() if one == Optimal()}
+    [kernel] = alike.values()
+    return {name: kernel for name, one in matchers.items() if one.is_searched}
 
 
 def _nearest(

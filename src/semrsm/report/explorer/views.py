@@ -101,7 +101,7 @@ def views_of(
     kernels : sequence of str or Kernel, optional
         The kernels of the views of Grams; those of the results, or the cosine. RSMs have their own.
     sigma : float or str
-        As for :meth:`semrsm.Gram.rsm`; results have their own.
+        As for :meth:`semrsm.Gram.rsm`; results and RSMs have their own.
     most : int
         The largest number of images on a side; the first ones are taken.
 
@@ -112,31 +112,39 @@ def views_of(
     Raises
     ------
     InputError
-        If there is nothing to show, or the RSMs are not of the same images.
+        If there is nothing to show, the RSMs are not of the same images, or nothing takes `sigma`.
     """
     if isinstance(source, Results):
+        _refuse_sigma(sigma, "results")
+        # Their bandwidth is for those of their kernels that take one, and there may be none.
         chosen = source.kernels if kernels is None else kernels
-        return _of_grams(source.grams, chosen, source.sigma, source.grids, source.facts, most)
+        by_label = resolve_kernels(chosen, source.sigma, required=False)
+        return _of_grams(source.grams, by_label, source.grids, source.facts, most)
     if isinstance(source, Mapping):
         path = getattr(source, "path", None)
         facts = {} if path is None else {"source": path.name}
-        return _of_grams(source, kernels or ("cosine",), sigma, {}, facts, most)
+        by_label = resolve_kernels(kernels or ("cosine",), sigma)
+        return _of_grams(source, by_label, {}, facts, most)
+    _refuse_sigma(sigma, "RSMs")
     if kernels is not None:
         raise InputError("kernels: expected None, since RSMs have theirs; pass Grams for others")
     return _of_rsms(list(source), most)
 
 
+def _refuse_sigma(sigma: float | str | None, owners: str) -> None:
+    if sigma is not None:
+        raise InputError(f"sigma: expected None, since {owners} have theirs; got {sigma!r}")
+
+
 def _of_grams(
     grams: Mapping[tuple[str, str], Gram | StoredGram],
-    kernels: Sequence[str | Kernel],
-    sigma: float | str | None,
+    by_label: Mapping[str, Kernel],
     grids: Mapping[str, tuple[int, int]],
     facts: Mapping[str, Any],
     most: int,
 ) -> Views:
     if not grams:
         raise InputError("source: expected at least one Gram; got none")
-    by_label = resolve_kernels(kernels, sigma, required=False)
     views: dict[tuple[str, str, str], View] = {}
     _check_same_images(list(grams.values()))
     first = next(iter(grams.values()))
