@@ -236,6 +236,15 @@ def test_info_names_every_kind_of_file(features, tmp_path, capsys):
     assert f"semrsm: {semrsm.__version__}" in capsys.readouterr().out
 
 
+def test_info_tells_the_gap_of_an_optimal_matcher_with_options(features, tmp_path, capsys):
+    command = ["rsm", str(features), "--matcher", "none", "optimal:tolerance=0.01"]
+    assert main([*command, "--no-figures", "--out", str(tmp_path / "results")]) == 0
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "results"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert isinstance(facts["largest relative gap of the optimal matcher"], float)
+
+
 def test_info_refuses_a_foreign_file(tmp_path, capsys):
     np.savez(tmp_path / "foreign.npz", x=np.arange(3))
     assert "expected feature maps" in refused(capsys, "info", tmp_path / "foreign.npz")
