@@ -232,6 +232,25 @@ def test_numbers_tell_what_compare_and_statistics_tell(material):
     assert numbers_table(views, None, None).columns[-1] == "Largest gap"
 
 
+def test_the_page_says_which_bounds_it_has(material):
+    from dataclasses import replace
+
+    own = {key: replace(gram, bounds="own") for key, gram in material.grams.items()}
+    mixed = {**material.grams, ("late", "optimal"): own["late", "optimal"]}
+    captions = {}
+    for name, grams in {"optimal": material.grams, "own": own, "mixed": mixed}.items():
+        views = views_of(grams)
+        told = {(key[0], key[1]): view.bounds for key, view in views.views.items()}
+        assert told == {key: gram.bounds for key, gram in grams.items()}
+        packed = numbers_of(views, None, None)["views"]
+        assert [one["bounds"] for one in packed] == list(told.values())
+        captions[name] = numbers_table(views, None, None).caption
+    assert "the best matching could still exceed" in captions["optimal"]
+    assert "own constraints" not in captions["optimal"]
+    assert "that the matcher's own constraints allow could still exceed" in captions["own"]
+    assert "For semantic (optimal), the best matching is the best one that" in captions["mixed"]
+
+
 def test_wanted_matches_come_by_rank_and_once(material):
     views = views_of(material.grams)
     found = list(wanted_matches(views, ["early"], [(5, 2)], nearest=1))
