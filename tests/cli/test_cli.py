@@ -56,11 +56,23 @@ def test_version():
     assert run("--version").stdout == f"semrsm {semrsm.__version__}\n"
 
 
+def test_help_lists_every_loader(monkeypatch, capsys):
+    from semrsm.features import loading
+
+    monkeypatch.setattr(loading, "LOADERS", dict(loading.LOADERS))
+    semrsm.features.register_loader("mine", lambda *_: None, form="mine:100%KEPT")
+    with pytest.raises(SystemExit):
+        main(["rsm", "--help"])
+    text = "".join(capsys.readouterr().out.split())  # lines break at hyphens too
+    for form in loading.model_forms():
+        assert form in text
+
+
 def test_rsm_of_saved_features_holds_what_the_library_computes(features, tmp_path):
     out = tmp_path / "results"
     found = run("rsm", features, "--kernel", "cosine", "rbf", "--out", out)
     assert found.returncode == 0, found.stderr
-    assert "largest gap" in found.stdout
+    assert found.stdout.splitlines()[0].endswith("largest gap  bounds")
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     assert names == {
         "summary.json",
@@ -242,6 +254,15 @@ def test_info_names_every_kind_of_file(features, tmp_path, capsys):
     assert facts["kernels"][-1] == "baseline"
     assert main(["info"]) == 0
     assert f"semrsm: {semrsm.__version__}" in capsys.readouterr().out
+
+
+def test_info_tells_the_gap_of_an_optimal_matcher_with_options(features, tmp_path, capsys):
+    command = ["rsm", str(features), "--matcher", "none", "optimal:tolerance=0.01"]
+    assert main([*command, "--no-figures", "--out", str(tmp_path / "results")]) == 0
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "results"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert isinstance(facts["largest relative gap of the optimal matcher"], float)
 
 
 def test_info_refuses_a_foreign_file(tmp_path, capsys):

@@ -18,13 +18,15 @@ from semrsm.features import Features
 from semrsm.features.photographs import Photos
 from semrsm.matrices.results import Results
 from semrsm.report.explorer import matches as matches_module
+from semrsm.report.explorer.beginning import start_of
 from semrsm.report.explorer.content import numbers_of, numbers_table
-from semrsm.report.explorer.matches import compute_matches, most_changed, wanted_matches
+from semrsm.report.explorer.matches import Wanted, compute_matches, most_changed, wanted_matches
 from semrsm.report.explorer.orders import clustered_order, sorted_order
 from semrsm.report.explorer.pack import pack_excess, pack_matrix, pack_signed
 from semrsm.report.explorer.photos import jpegs
 from semrsm.report.explorer.picture import COLOURS, heat_png
 from semrsm.report.explorer.views import views_of
+from semrsm.report.results import match_figure
 
 
 def numbers(text, kind):
@@ -239,6 +241,25 @@ def test_numbers_tell_what_compare_and_statistics_tell(material):
     assert numbers_table(views, None, None).columns[-1] == "Largest gap"
 
 
+def test_the_page_says_which_bounds_it_has(material):
+    from dataclasses import replace
+
+    own = {key: replace(gram, bounds="own") for key, gram in material.grams.items()}
+    mixed = {**material.grams, ("late", "optimal"): own["late", "optimal"]}
+    captions = {}
+    for name, grams in {"optimal": material.grams, "own": own, "mixed": mixed}.items():
+        views = views_of(grams)
+        told = {(key[0], key[1]): view.bounds for key, view in views.views.items()}
+        assert told == {key: gram.bounds for key, gram in grams.items()}
+        packed = numbers_of(views, None, None)["views"]
+        assert [one["bounds"] for one in packed] == list(told.values())
+        captions[name] = numbers_table(views, None, None).caption
+    assert "the best matching could still exceed" in captions["optimal"]
+    assert "own constraints" not in captions["optimal"]
+    assert "that the matcher's own constraints allow could still exceed" in captions["own"]
+    assert "For semantic (optimal), the best matching is the best one that" in captions["mixed"]
+
+
 def test_wanted_matches_come_by_rank_and_once(material):
     views = views_of(material.grams)
     found = list(wanted_matches(views, ["early"], [(5, 2)], nearest=1))
@@ -275,6 +296,32 @@ def test_matches_are_those_of_match(material):
     assert max(values["none"], values["greedy"]) <= values["optimal"] <= values["bound"] + 1e-9
     greedy = semrsm.match(*vectors, matcher="greedy").value / size
     assert one["values"]["cosine"]["greedy"] == pytest.approx(greedy, rel=1e-6)
+
+
+@pytest.mark.parametrize("matcher", ["optimal:tolerance=0.01", "greedy"])
+def test_the_semantic_rsm_is_found_by_its_matcher_whatever_its_label(matcher, material):
+    others = ["none", "topk-greedy"] if ":" in matcher else ["none"]
+    grams = {
+        ("early", m): semrsm.gram(material.arrays["early"], matcher=m, ids=material.ids)
+        for m in (*others, matcher)
+    }
+    views = _with_grids(views_of(grams), material.features)
+    gain = grams["early", matcher].rsm().values - grams["early", "none"].rsm().values
+    first = most_changed(views, "early", "cosine", 1)[0]
+    assert gain[first] == gain[np.triu_indices(12, k=1)].max()
+    start = start_of(views, None, [], None)
+    assert views.matchers[start["left"]] == "none"
+    assert views.matchers[start["right"]] == matcher
+    # The figure of the folder shows the pair that the page shows first.
+    results = Results(grams, ("cosine",), "median", material.features.grids, {})
+    _, caption = match_figure(results, material.features, material.images)
+    i, j = start["pair"]
+    assert caption == f"The match of {material.ids[i]} with {material.ids[j]} at early."
+    # One row for the optimal matcher in the table of a pair, under the label of the page.
+    (one,) = compute_matches(views, material.features, iter([Wanted("early", i, j)]))
+    label = matcher if ":" in matcher else "optimal"
+    assert one["matcher"] == label
+    assert set(one["values"]["cosine"]) == {"none", "greedy", label, "bound"}
 
 
 def _with_grids(views, features):

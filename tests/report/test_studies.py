@@ -10,6 +10,7 @@ from matplotlib import pyplot
 import semrsm
 from semrsm.features import Features
 from semrsm.report import write_study_report
+from semrsm.report.explorer.studies import study_section
 from semrsm.studies import STUDIES as RECORDS
 from semrsm.studies import approximation, class_agreement, layers, locations, retrieval
 from semrsm.studies.result import StudyResult, joined
@@ -207,3 +208,25 @@ def test_undefined_values_are_dashes(tmp_path):
     page, _ = written(result, tmp_path)
     assert "nan" not in {cell for row in table_of(page) for cell in row}
     assert "–" in {cell for row in table_of(page) for cell in row}
+
+
+def test_the_table_of_a_folder_is_that_of_the_report(tmp_path):
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(N, 4, 2, 2))
+    constant = np.repeat(maps[:1], N, axis=0)
+    result = layers(semrsm.Features({"maps": maps, "constant": constant}))
+    bare = StudyResult(result.name, result.table, {}, result.protocol)
+    bare.write(tmp_path / "study")
+    (table,) = study_section(tmp_path / "study").tables
+    page, _ = written(bare, tmp_path)
+    heads, *cells = table_of(page)
+    assert list(table.columns) == heads
+    assert [len(row) for row in table.rows] == [len(row) for row in cells]
+    for column, head in enumerate(heads):
+        words = [row[column] for row in table.rows]
+        told = [row[column] for row in cells]
+        assert [word is None for word in words] == [word == "–" for word in told]
+        if head.startswith("RSM"):
+            assert words == told
+    assert None in {cell for row in table.rows for cell in row}
+    assert "study/table.csv" in table.caption

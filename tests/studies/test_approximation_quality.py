@@ -226,3 +226,17 @@ def test_figures(features):
     with pytest.raises(InputError, match="^rows: expected the table"):
         plot_quality([])
     pyplot.close("all")
+
+
+def test_the_optimal_matcher_is_drawn_bold_with_options_too():
+    pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
+    from semrsm.plot import plot_runtime
+
+    table = [
+        {"layer": "x", "vectors": 4 * k, "channels": 2, "solver": "semrsm", "matcher": matcher}
+        | {"milliseconds": k}
+        for matcher in ("greedy", "optimal:tolerance=0.01")
+        for k in (1, 2)
+    ]
+    thin, bold = plot_runtime(table).lines
+    assert thin.get_linewidth() < bold.get_linewidth()

@@ -11,6 +11,7 @@ from semrsm.datasets.crops import ShiftedCrops
 from semrsm.errors import InputError
 from semrsm.features.models import Model
 from semrsm.features.preprocess import Preprocess
+from semrsm.studies import STUDIES
 from semrsm.studies.result import joined
 from semrsm.studies.translation_sensitivity import example_match, pairs_by_shift, translation
 
@@ -267,3 +268,10 @@ def test_networks_together_have_the_page_of_one(model, photos, study, tmp_path):
     third = translation(photos[:2], other, shifts=SHIFTS, batch_size=4)
     apart = write_study_report(joined([study, third]), tmp_path / "three.html")
     assert 'id="explore"' not in apart.read_text(encoding="utf-8")
+
+
+def test_the_page_tells_numbers_of_an_optimal_matcher_with_options(model, photos):
+    matchers = ("none", "optimal:tolerance=0.01")
+    found = translation(photos, model, shifts=SHIFTS, matchers=matchers, batch_size=4)
+    page = STUDIES["translation"].explored(found)
+    assert "by the first and" in page.lead

@@ -46,13 +46,17 @@ def add_model_options(
     device_help: str = "cpu, cuda, mps … for the network (default: cpu)",
 ) -> None:
     """Add the options of feature extraction; `several` is the help about several networks."""
+    from ..features.loading import model_forms
+
+    # argparse formats help texts, and a registered loader may write anything.
+    forms = ", ".join(model_forms()).replace("%", "%%")
     group = parser.add_argument_group("features")
     group.add_argument(
         "--model",
         nargs="+" if several else None,
         default=["efficientnet-lite0"] if several else "efficientnet-lite0",
-        help="the network: a name such as dinov2-giant, 'transformers:ORG/NAME', 'timm:NAME', "
-        f"'onnx:FILE', or a folder with config and weights{several} (default: efficientnet-lite0)",
+        help=f"the network: {forms}, or a folder with config and "
+        f"weights{several} (default: efficientnet-lite0)",
     )
     group.add_argument(
         "--size",

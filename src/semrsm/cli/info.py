@@ -15,6 +15,7 @@ from .. import _native
 from .._internal.workers import worker_count
 from .._version import __version__
 from ..errors import InputError
+from ..matching.registry import is_optimal
 from ..retrieval.index import Index, is_index
 from .common import add_command, emit, table_lines
 
@@ -124,7 +125,7 @@ def describe(path: Path) -> dict[str, Any]:
             "kernels": list(results.kernels),
             "images": results.facts.get("images"),
             "largest relative gap of the optimal matcher": max(
-                (g.largest_gap for (_, m), g in results.grams.items() if m == "optimal"),
+                (g.largest_gap for (_, m), g in results.grams.items() if is_optimal(m)),
                 default=None,
             ),
         }

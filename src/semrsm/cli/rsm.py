@@ -177,7 +177,17 @@ def run(arguments: argparse.Namespace) -> None:
         {"out": str(arguments.out), "images": len(features.ids), "table": table},
         [
             *table_lines(
-                table, ["layer", "grid", "matcher", "kernel", "median", "highest", "largest_gap"]
+                table,
+                [
+                    "layer",
+                    "grid",
+                    "matcher",
+                    "kernel",
+                    "median",
+                    "highest",
+                    "largest_gap",
+                    "bounds",
+                ],
             ),
             f"written to {arguments.out}",
         ],

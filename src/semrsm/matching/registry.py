@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -85,6 +85,44 @@ def resolve_matchers(matchers: str | Matcher | Sequence[str | Matcher]) -> dict[
     ['none', 'batch-optimal:window=256']
     """
     return by_label([resolve_matcher(one) for one in listed(matchers)], "matchers")
+
+
+def is_optimal(label: str) -> bool:
+    """Tell whether a label is that of the optimal matcher, with whatever options.
+
+    Examples
+    --------
+    >>> is_optimal("optimal:tolerance=0.01"), is_optimal("batch-optimal")
+    (True, False)
+    """
+    # By the label, so that it answers for matchers that are not registered here too.
+    return label.partition(":")[0] == Optimal.name
+
+
+def semantic_of(labels: Iterable[str]) -> str | None:
+    """Return the label of the matcher whose RSM is compared with the baseline.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        Labels of matchers.
+
+    Returns
+    -------
+    str or None
+        ``"optimal"``, else the optimal matcher with other options, else the first matcher that is
+        not the baseline. None where there is no such matcher.
+
+    Examples
+    --------
+    >>> semantic_of(["none", "greedy", "optimal:tolerance=0.01"])
+    'optimal:tolerance=0.01'
+    """
+    others = [label for label in labels if label != BASELINE]
+    exact = [label for label in others if is_optimal(label)]
+    if Optimal.name in exact:
+        return Optimal.name
+    return next(iter(exact or others), None)
 
 
 def check_comparable(

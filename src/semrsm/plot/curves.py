@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..matching.registry import BASELINE
+from ..matching.registry import BASELINE, is_optimal
 from .common import MEDIUM, SMALL, matcher_words, new_figure, panel_grid
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def plot_runtime(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
             color=colour,
             marker=marker,
             markersize=4,
-            linewidth=2.2 if own and matcher == "optimal" else 1.2,
+            linewidth=2.2 if own and is_optimal(matcher) else 1.2,
             linestyle="-" if own else "--",
             label={BASELINE: "no match"}.get(matcher, matcher) if own else f"{solver} (optimal)",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,11 @@ from ..features.layers import middle_layer
 from ..features.photographs import Photos
 from ..features.record import concept_vectors
 from ..matching.pair import match
-from ..matching.registry import BASELINE
-from ..matrices.changes import most_raised
 from ..matrices.results import file_names
 from ..plot import plot_match, plot_rsms
 from .explorer import write_explorer
+from .explorer.matches import most_changed
+from .explorer.views import views_of
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -116,11 +117,8 @@ def _draw_rsms(results: Results, kernel: str) -> Any:
 
 
 def _most_changed(results: Results, layer: str) -> tuple[int, int] | None:
-    """Return the pair whose cosine the matching raises most, or None if it is not known."""
-    keys = [(layer, matcher) for matcher in (BASELINE, "optimal")]
-    if any(key not in results.grams for key in keys):
-        return None
-    before, after = (results.grams[key] for key in keys)
-    if not after.is_symmetric or len(after.row_ids) < 2:
-        return None
-    return most_raised(before.rsm("cosine").values, after.rsm("cosine").values, 1)[0]
+    """Return the pair that the page shows first: the one that matching raises most, if known."""
+    grams = {key: gram for key, gram in results.grams.items() if key[0] == layer}
+    kernel = results.kernels[0]
+    views = views_of(replace(results, grams=grams), kernels=[kernel])
+    return next(iter(most_changed(views, layer, kernel, 1)), None)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..plot import matcher_words
 from ..studies.registry import resolve_study
 from .explorer import Start, write_explorer
 from .page import Figure, Section, Table, write_report
+from .study_table import study_table
 
 if TYPE_CHECKING:
     from ..studies.result import StudyResult
@@ -46,7 +44,7 @@ def write_study_report(result: StudyResult, path: str | Path) -> Path:
     for name, draw in result.figures.items():
         heading, caption = study.told(name)
         sections.append(Section(heading, figures=[Figure(draw, f"{heading}. {caption}", caption)]))
-    sections.append(Section("Numbers", tables=[_table(result, study)]))
+    sections.append(Section("Numbers", tables=[study_table(result, study)]))
     return write_report(
         path,
         title=study.title,
@@ -104,24 +102,3 @@ def _section(part: Part) -> Section:
     if part.numbers is not None:
         tables = [Table(part.numbers.heads, part.numbers.rows, part.numbers.caption)]
     return Section(part.heading, part.text, figures=[figure], tables=tables)
-
-
-def _table(result: StudyResult, study: Study) -> Table:
-    shown = study.shown_rows(result)
-    heads = [study.columns[column] for column in shown.columns]
-
-    def cell(row: Mapping[str, Any], column: str) -> Any:
-        value = row[column]
-        if study.columns[column] == "RSM" and value not in study.apart:
-            return matcher_words(value)
-        return None if isinstance(value, float) and math.isnan(value) else value
-
-    caption = "All of it is in table.csv."
-    if len(shown.rows) < len(result.table):
-        chosen = ", ".join(f"{column} {value}" for column, value in shown.chosen.items())
-        chosen = f" ({chosen})" if chosen else ""
-        caption = (
-            f"{len(shown.rows):,} of {len(result.table):,} rows{chosen}; all are in table.csv."
-        )
-    cells = [[cell(row, column) for column in shown.columns] for row in shown.rows]
-    return Table(heads, cells, caption)

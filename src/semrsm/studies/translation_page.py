@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..features import Features
 from ..features.layers import middle_layer
 from ..kernels import KERNELS
-from ..matching.registry import BASELINE
+from ..matching.registry import BASELINE, semantic_of
 from ..plot import matcher_words
 from .study import Explored, Numbers, Part
 
@@ -130,9 +130,10 @@ def _numbers_in_words(result: TranslationResult, kernel: str, layer: str, of: st
         for row in result.table
         if (row["layer"], row["kernel"], row["shift"]) == (layer, kernel, shift)
     }
-    if BASELINE not in rows or "optimal" not in rows:
+    matched = semantic_of(rows)
+    if BASELINE not in rows or matched is None:
         return ""
-    usual, semantic = rows[BASELINE], rows["optimal"]
+    usual, semantic = rows[BASELINE], rows[matched]
     return (
         f" At layer {layer}{of}, a photograph and the same one moved by {_share(shift)} of its "
         f"side have a similarity of {usual['same_median']:.2f} by the first and "

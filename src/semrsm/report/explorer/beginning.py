@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, did_you_mean
 from ...features.layers import middle_layer
-from ...matching.registry import BASELINE
+from ...matching.registry import BASELINE, semantic_of
 from .matches import most_changed
 
 if TYPE_CHECKING:
@@ -104,13 +104,11 @@ def start_of(
         pair = (0, last)
     matchers = views.matchers
     first = matchers.index(BASELINE) if BASELINE in matchers else 0
-    others = [k for k in range(len(matchers)) if k != first] or [first]
-    if "optimal" in matchers and matchers.index("optimal") in others:
-        others = [matchers.index("optimal")]
+    second = semantic_of(matcher for k, matcher in enumerate(matchers) if k != first)
     return {
         "layer": layers.index(layer),
         "left": first,
-        "right": others[0],
+        "right": first if second is None else matchers.index(second),
         "pair": list(pair),
         "order": asked.order or ("label" if labels is not None else "given"),
     }

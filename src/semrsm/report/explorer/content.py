@@ -60,6 +60,7 @@ def numbers_of(views: Views, row_labels: Labels, column_labels: Labels) -> dict[
             "pair_range": _range(_pairs(view.values, symmetric)),
             "sigma": view.sigma,
             "gap": view.largest_gap,
+            "bounds": view.bounds,
             "excess": None,
             "order": clustered_order(view.values) if symmetric else None,
             "auc": _auc(view, same, symmetric),
@@ -110,10 +111,7 @@ def numbers_table(views: Views, row_labels: Labels, column_labels: Labels) -> Ta
         ]
         found = _auc(view, same, views.is_symmetric)
         rows.append(row if same is None else [*row, "" if found is None else f"{found:.3f}"])
-    caption = (
-        "Similarities of distinct images. The gap is the certificate: the relative amount by which "
-        "the best matching could still exceed the one that was used."
-    )
+    caption = f"Similarities of distinct images. {_gap_words(views)}"
     if same is not None:
         heads.append("AUC")
         caption += (
@@ -121,6 +119,24 @@ def numbers_table(views: Views, row_labels: Labels, column_labels: Labels) -> Ta
             "different groups; a half is chance."
         )
     return Table(heads, rows, caption)
+
+
+def _gap_words(views: Views) -> str:
+    """Return the meaning of the gaps, by the bounds that they are measured to."""
+    own = {key[1]: None for key, view in views.views.items() if view.bounds == "own"}
+    best = "the best matching"
+    if len(own) == len(views.matchers):
+        best += " that the matcher's own constraints allow"
+    text = (
+        "The gap is the certificate: the relative amount by which "
+        f"{best} could still exceed the one that was used."
+    )
+    if 0 < len(own) < len(views.matchers):
+        text += (
+            f" For {', '.join(map(matcher_words, own))}, the best matching is the best one that "
+            "the matcher's own constraints allow."
+        )
+    return text
 
 
 def _side(ids: Sequence[str], labels: Labels) -> dict[str, Any]:

@@ -420,6 +420,7 @@ function boundWords(view, i, j, bound) {
   if (bound === null) return "";
   const value = view.at(i, j);
   const apart = bound - value;
-  if (apart <= 2e-6 * Math.max(Math.abs(value), Math.abs(bound))) return " no matching gives more";
-  return ` no matching gives more than ${similarity(bound)}`;
+  const matching = view.bounds === "own" ? "matching within the matcher's constraints" : "matching";
+  if (apart <= 2e-6 * Math.max(Math.abs(value), Math.abs(bound))) return ` no ${matching} gives more`;
+  return ` no ${matching} gives more than ${similarity(bound)}`;
 }

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...features.record import concept_vectors
+from ...matching.greedy import Greedy
+from ...matching.optimal import Optimal
 from ...matching.pair import match
-from ...matching.registry import BASELINE
+from ...matching.registry import BASELINE, is_optimal, semantic_of
 from ...matrices.changes import most_raised
 from ...plot.overlay import strongest_apart
 from .pack import as_base64, pack_signed
@@ -105,17 +107,17 @@ def wanted_matches(
 
 def most_changed(views: Views, layer: str, kernel: str, most: int) -> list[Pair]:
     """Return the pairs that matching raises most, strongest first; empty without both RSMs."""
-    keys = [(layer, matcher, kernel) for matcher in (BASELINE, _semantic(views.matchers))]
+    keys = [(layer, matcher or "", kernel) for matcher in (BASELINE, semantic_of(views.matchers))]
     if not views.is_symmetric or any(key not in views.views for key in keys):
         return []
     before, after = (views.views[key].values for key in keys)
     return most_raised(before, after, most)
 
 
-def _semantic(matchers: Sequence[str]) -> str:
-    """Return the matcher of the semantic RSM: the exact one, if it is there."""
-    others = [matcher for matcher in matchers if matcher != BASELINE]
-    return "optimal" if "optimal" in others or not others else others[0]
+def _exact(matchers: Sequence[str]) -> str:
+    """Return the label of the optimal matcher: with the options that the page has, if any."""
+    semantic = semantic_of(matchers)
+    return semantic if semantic is not None and is_optimal(semantic) else Optimal.name
 
 
 def compute_matches(
@@ -142,7 +144,8 @@ def compute_matches(
     -------
     list of dict
         For the page: layer, images, the partner of each patch, its contribution, its contribution
-        at its own place, the strongest pairs, and the values with and without matching.
+        at its own place, the strongest pairs, the label of the matcher, and the values with and
+        without matching.
     """
     places = {name: place for place, name in enumerate(features.ids)}
     found: list[dict[str, Any]] = []
@@ -177,9 +180,10 @@ def _matched(
     right: NDArray[Any],
     grid: tuple[int, int],
 ) -> dict[str, Any]:
-    best, greedy = (match(left, right, matcher=matcher) for matcher in ("optimal", "greedy"))
+    exact = _exact(views.matchers)
+    best, greedy = (match(left, right, matcher=matcher) for matcher in (exact, Greedy.name))
     stayed = np.einsum("sc,sc->s", left, right, dtype=np.float64)
-    found = {BASELINE: float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
+    found = {BASELINE: float(stayed.sum()), Greedy.name: greedy.value, exact: best.value}
     norms = [float(np.einsum("sc,sc->", x, x, dtype=np.float64)) for x in (left, right)]
     size = float(np.sqrt(norms[0]) * np.sqrt(norms[1])) or 1.0
     given = best.contributions / size
@@ -194,6 +198,7 @@ def _matched(
         "stayed": pack_signed(stayed / size),
         "lines": strongest_apart(gained, grid, LINES).tolist(),
         "cosine": best.value / size,
+        "matcher": exact,
         "values": {
             kernel: _values(views, one.layer, kernel, found, best.upper_bound, norms)
             for kernel in views.kernels
@@ -211,7 +216,7 @@ def _values(
 ) -> dict[str, float]:
     """Return the values of one pair under one kernel, by matcher, and their upper bound."""
     values = {}
-    semantic = views.views.get((layer, _semantic(views.matchers), kernel))
+    semantic = views.views.get((layer, semantic_of(views.matchers) or "", kernel))
     for matcher, value in found.items():
         # Where the results lack a matcher, the bandwidth is that of the semantic RSM.
         view = views.views.get((layer, matcher, kernel), semantic)

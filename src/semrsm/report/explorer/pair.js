@@ -238,8 +238,10 @@ function showPairValues(i, j, one) {
   }
   const words = { none: "no match", greedy: "greedy match", optimal: "optimal match" };
   const order = ["none", "greedy", "optimal"];
+  // A label is the name of a matcher, and its options after a colon.
+  const rank = (label) => (order.indexOf(label.split(":")[0]) + 9) % 9;
   const names = [...known.keys()].filter((name) => name !== "bound");
-  names.sort((a, b) => (order.indexOf(a) + 9) % 9 - (order.indexOf(b) + 9) % 9);
+  names.sort((a, b) => rank(a) - rank(b));
   const highest = Math.max(...names.map((name) => known.get(name)), 1e-12);
   const body = element("tbody");
   for (const name of names) {
@@ -259,8 +261,8 @@ function showPairValues(i, j, one) {
   const where = data.layers.length > 1 ? ` at ${data.layers[state.layer].name}` : "";
   const caption = element("caption", {}, `${capital(kernel)} similarity${where}`);
   const parts = [element("table", {}, caption, body)];
-  if (known.has("bound") && known.has("optimal")) {
-    const gap = known.get("bound") - known.get("optimal");
+  if (known.has("bound") && known.has(one?.matcher)) {
+    const gap = known.get("bound") - known.get(one.matcher);
     const text = gap <= 2e-6 * Math.abs(known.get("bound"))
       ? "The optimal match is certified: no other one gives more."
       : `No match gives more than ${similarity(known.get("bound"))}.`;

@@ -10,7 +10,8 @@ from typing import Any
 from ...errors import InputError
 from ...studies.registry import STUDIES
 from ...studies.result import StudyResult
-from ..page import Figure, Section, Table
+from ..page import Figure, Section
+from ..study_table import study_table
 
 #: Rows of a table that a page shows; the rest is in the file.
 _MOST_ROWS = 200
@@ -42,7 +43,7 @@ def study_section(folder: str | Path) -> Section:
             ]
         study = STUDIES[protocol["study"]]
         result = StudyResult(study.name, tuple(rows), {}, protocol)
-        shown = study.shown_rows(result)
+        table = study_table(result, study, file=f"{root.name}/table.csv", most=_MOST_ROWS)
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(
             f"study: expected a folder written by 'semrsm study'; {str(folder)!r} is not one"
@@ -51,12 +52,6 @@ def study_section(folder: str | Path) -> Section:
     for path in sorted(root.glob("*.png")):
         text = ". ".join(study.told(path.stem))
         figures.append(Figure(path.read_bytes(), text, text))
-    kept = shown.rows[:_MOST_ROWS]
-    cells = [
-        ["" if row[column] is None else row[column] for column in shown.columns] for row in kept
-    ]
-    caption = f"{len(kept)} of the {len(rows)} rows of {root.name}/table.csv."
-    table = Table([study.columns[column] for column in shown.columns], cells, caption)
     return Section(study.title, study.question, figures=figures, tables=[table])
 
 

@@ -31,10 +31,14 @@ class View:
     ----------
     values : ndarray, shape (N, M), float64
     upper_bound : ndarray, shape (N, M), or None
-        The kernel at the upper bound of V: no matching of the two images gives more.
+        The kernel at the upper bound of V: no matching of the two images gives more, or no one
+        that the matcher allows.
     kernel : Kernel or None
         With its bandwidth found; None where only the values are known.
     sigma, largest_gap : float or None
+    bounds : {"optimal", "own"}
+        Whether upper bound and gap are those of the optimal matching, or of the best one that the
+        matcher's own constraints allow.
     """
 
     values: NDArray[np.float64]
@@ -42,6 +46,7 @@ class View:
     kernel: Kernel | None = None
     sigma: float | None = None
     largest_gap: float | None = None
+    bounds: str = "optimal"
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +166,7 @@ def _of_grams(
                 bound = np.maximum(bound, values)  # may differ by rounding
             found = None if fixed.sigma is None else float(fixed.sigma)
             views[layer, matcher, label] = View(
-                values, bound, fixed, found, float(gram.largest_gap)
+                values, bound, fixed, found, float(gram.largest_gap), gram.bounds
             )
     told = {"matching": dict(first.provenance)}
     return Views(
