@@ -173,3 +173,21 @@ def test_values_that_are_not_finite_are_refused_wherever_they_are(side, debiased
     bad[place] = bad[place[::-1]] = np.nan
     with pytest.raises(InputError, match="expected finite values; got NaN or infinity$"):
         semrsm.cka(InBlocks(bad, side), forms[1]["array"], debiased=debiased)
+
+
+def test_a_matrix_is_centred_in_the_unit_that_is_passed(forms):
+    values = 5 * forms[0]["array"]
+    everything = slice(0, len(values))
+
+    def centred(**unit):
+        matrix = InBlocks(values, 20)
+        found = CentredKernel(matrix, side=len(values), debiased=False, **unit)
+        return found.block(everything, everything)
+
+    mean = values.mean(axis=0)
+    expected = values - mean[:, None] - mean[None, :] + values.mean()
+    np.testing.assert_allclose(centred(exponent=0), expected, atol=1e-12)
+    np.testing.assert_allclose(centred(exponent=3), expected / 8, atol=1e-12)
+    unit = 2 ** np.frexp(np.abs(values).max())[1]
+    assert unit > 1
+    np.testing.assert_allclose(centred(), expected / unit, atol=1e-12)

@@ -137,3 +137,24 @@ def test_parts_know_that_nothing_was_matched(tmp_path):
         assert not one.is_matched
     stored.bounds = "own"
     assert {one.bounds for one in (stored.load(), *stored.parts())} == {"own"}
+
+
+@pytest.mark.parametrize("kernel", ["cosine", "rbf", "polynomial:degree=2"])
+def test_a_run_has_the_doors_of_results(kernel, undisturbed, wanted):
+    run = open_run(undisturbed)
+    assert list(run.kernels) == []  # it keeps none
+    found = run.rsms(kernel)
+    assert list(found) == [KEY] == list(run)
+    np.testing.assert_array_equal(found[KEY].load().values, wanted.rsm(kernel).values)
+    with pytest.raises(InputError, match="^kernel: expected one of"):
+        run.rsms("cosin")
+
+
+def test_a_run_knows_the_file_of_its_features(tmp_path):
+    features = semrsm.features.Features({"x": images(6, 4, seed=1)}, [*"abcdef"])
+    made = compute_run(features, tmp_path / "memory.zarr", workers=1)
+    assert made.features_path is None
+    features.save(tmp_path / "features.zarr")
+    stored = semrsm.load_features(tmp_path / "features.zarr")
+    made = compute_run(stored, tmp_path / "run.zarr", workers=1)
+    assert made.features_path.resolve() == (tmp_path / "features.zarr").resolve()

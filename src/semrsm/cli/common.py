@@ -198,6 +198,17 @@ def open_results(path: Path) -> Results | Run:
     return Results.read(path)
 
 
+def features_path(path: Path) -> Path | None:
+    """Return the file of the features of results or of a run; None where there is no such file."""
+    if is_store(path):
+        from ..runs import open_run
+
+        found = open_run(path).features_path
+    else:
+        found = path / "features.npz"
+    return found if found is not None and found.exists() else None
+
+
 def features_of(arguments: argparse.Namespace) -> Features:
     """Return the features of ``arguments.source``: extracted from photos, or read from a file."""
     from ..features import load_features

@@ -15,7 +15,6 @@ from ..matrices.cka import cka
 from ..matrices.comparison import Comparison, check_interval
 from ..matrices.correlations import METHODS
 from ..matrices.gram import Gram
-from ..matrices.results import Results
 from ..matrices.rsa import rsa
 from ..matrices.rsm import RSM
 from .common import add_command, emit, open_results, table_lines
@@ -135,14 +134,10 @@ def _opened(path: Path, *, named: bool) -> _Saved:
         prefix = f"{path}: " if named else ""
 
         def of_folder(kernel: str) -> dict[str, Any]:
-            found = (
-                results.rsms(kernel)
-                if isinstance(results, Results)
-                else {key: gram.rsm(kernel) for key, gram in results.items()}
-            )
-            return {f"{prefix}{layer}, {matcher}": rsm for (layer, matcher), rsm in found.items()}
+            found = results.rsms(kernel).items()
+            return {f"{prefix}{layer}, {matcher}": rsm for (layer, matcher), rsm in found}
 
-        return _Saved(of_folder, first=results.kernels[0] if isinstance(results, Results) else None)
+        return _Saved(of_folder, first=next(iter(results.kernels), None))
     if not path.is_file():
         raise InputError(f"expected a saved RSM or a results folder; {str(path)!r} does not exist")
     try:

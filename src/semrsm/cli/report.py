@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..kernels import KERNELS, resolve_kernels
-from ..matrices.results import Results
-from .common import add_command, emit, holds_photographs, open_results, progress_bar
+from .common import add_command, emit, features_path, holds_photographs, open_results, progress_bar
 
 if TYPE_CHECKING:
     from ..features import Features
-    from ..runs import Run
 
 
 def add(subparsers: Any) -> None:
@@ -103,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sections = [study_section(folder) for folder in arguments.study]
     source = open_results(arguments.results)
-    features = _features(arguments, source)
+    features = _features(arguments)
     with progress_bar("Matching", "parts", quiet=arguments.json) as progress:
         page = write_explorer(
             source,
@@ -151,17 +149,9 @@ def read_labels(path: Path) -> Mapping[str, str]:
     return found
 
 
-def _features(arguments: argparse.Namespace, source: Results | Run) -> Features | None:
+def _features(arguments: argparse.Namespace) -> Features | None:
     """Open the features of --features, or else those of the results or of the run."""
     from ..features import load_features
 
-    if arguments.features is not None:
-        return load_features(arguments.features)
-    saved: Path | None = arguments.results / "features.npz"
-    if not isinstance(source, Results):
-        sources = source.folder(next(iter(source))).manifest["sources"] or []
-        paths = {one["path"] for one in sources}
-        saved = Path(paths.pop()) if len(paths) == 1 else None
-    if saved is None or not saved.exists():
-        return None
-    return load_features(saved)
+    found = arguments.features or features_path(arguments.results)
+    return None if found is None else load_features(found)

@@ -176,6 +176,9 @@ class CentredKernel:
         Whether it is centred for the debiased estimator of HSIC.
     left_out : int, optional
         An image that is left out: its row and column are zeros.
+    exponent : int, optional
+        The unit of the values, as a power of two; by default the smallest one in which they are at
+        most 1.
 
     Attributes
     ----------
@@ -192,6 +195,7 @@ class CentredKernel:
         side: int,
         debiased: bool,
         left_out: int | None = None,
+        exponent: int | None = None,
     ) -> None:
         self.shape: tuple[int, int] = matrix.shape
         self.count: int = matrix.shape[0] - (left_out is not None)
@@ -201,8 +205,8 @@ class CentredKernel:
         self._left_out = left_out
         self._own: Products | None = None
         self._kept: Array | None = None
-        self._exponent = 0
-        sums = self._sums()
+        self._exponent = exponent or 0
+        sums = self._sums(find_unit=exponent is None)
         count = self.count
         if debiased:
             self._offsets = sums / (count - 2)
@@ -223,7 +227,10 @@ class CentredKernel:
 
     def without(self, image: int) -> CentredKernel:
         """Return the matrix of the other images, centred again."""
-        return CentredKernel(self, side=self.side, debiased=self.debiased, left_out=image)
+        # Blocks are in the unit already, and keep it: rounding there is rounding here.
+        return CentredKernel(
+            self, side=self.side, debiased=self.debiased, left_out=image, exponent=0
+        )
 
     def alignment(self, other: CentredKernel) -> float:
         """Return the CKA with another matrix of the same images; NaN where one is constant."""
@@ -269,7 +276,7 @@ class CentredKernel:
         size = self.own.total
         return size if size > (_ROUNDING * self.count) ** 2 else 0.0
 
-    def _sums(self) -> Array:
+    def _sums(self, *, find_unit: bool) -> Array:
         """Find the unit, and return the sums of the rows in it; a single block stays in memory."""
         count, is_zero = self.shape[0], True
         sums = np.zeros(count)
@@ -278,8 +285,7 @@ class CentredKernel:
             peak = float(np.abs(values).max(initial=0.0))
             if not np.isfinite(peak):
                 raise InputError("a, b: expected finite values; got NaN or infinity")
-            # A matrix that was centred before keeps its unit, in which its rounding is known.
-            if peak > 0 and not isinstance(self._matrix, CentredKernel):
+            if find_unit and peak > 0:
                 found = int(np.frexp(peak)[1])
                 if is_zero or found > self._exponent:
                     sums = np.ldexp(sums, self._exponent - found)

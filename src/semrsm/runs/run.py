@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, did_you_mean, require
+from ..kernels import Kernel
 from .gram_folder import GramFolder
 from .manifest import UNREADABLE
-from .stored import StoredGram
+from .stored import StoredGram, StoredRSM
 
 FORMAT = "semrsm.run/1"
 
@@ -47,7 +48,11 @@ class Run(Mapping[tuple[str, str], StoredGram]):
         The folder.
     places : dict of (str, str) to Path
         The folder of each Gram.
+    kernels : tuple of str
+        As for results in memory; empty, because kernels are views of a run, which keeps none.
     """
+
+    kernels: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -117,6 +122,29 @@ class Run(Mapping[tuple[str, str], StoredGram]):
             names = "; ".join(f"{layer}, {matcher}" for layer, matcher in self)
             raise InputError(f"run: expected one Gram; {str(self.path)!r} has {names}")
         return self[next(iter(self))]
+
+    @property
+    def features_path(self) -> Path | None:
+        """The file of the features; None where they came from memory, or from several files."""
+        # All Grams of a run are of the same images.
+        sources = self.folder(next(iter(self))).manifest["sources"] or []
+        paths = {source["path"] for source in sources}
+        return Path(paths.pop()) if len(paths) == 1 else None
+
+    def rsms(self, kernel: str | Kernel) -> dict[tuple[str, str], StoredRSM]:
+        """Return the RSM of each layer and matcher under one kernel; nothing is loaded.
+
+        Parameters
+        ----------
+        kernel : str or Kernel
+            As for :meth:`StoredGram.rsm`.
+
+        Raises
+        ------
+        InputError
+            If the kernel is not known, or a Gram is not complete.
+        """
+        return {key: gram.rsm(kernel) for key, gram in self.items()}
 
     def folder(self, key: tuple[str, str]) -> GramFolder:
         """Return the folder of a Gram, complete or not."""
