@@ -10,7 +10,7 @@ from ..errors import InputError, require
 from ..matching.base import Matcher
 from ..tokens import Tokens
 from .base import Engine
-from .gpu import GpuEngine
+from .gpu import GpuEngine, has_kernel
 from .threads import THREADS
 
 
@@ -63,7 +63,7 @@ def find_device(device: str | None, matcher: Matcher) -> Any:
 
     Before any work is done: :func:`check_device`, for matchers that have a GPU kernel.
     """
-    if device_kind(device) not in matcher.engines:
+    if device_kind(device) == "cpu" or not has_kernel(matcher):
         return None
     return check_device(device)
 

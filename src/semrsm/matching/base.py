@@ -120,7 +120,8 @@ class Matcher(ABC):
         Whether an image must be matched with itself like with any other; if not,
         :meth:`self_values` are its values.
     engines : tuple of str
-        The engines that run it.
+        The engines that run it. Naming ``"cuda"`` brings no kernel: the GPU runs matchers whose
+        :meth:`prepare` and :meth:`pairs` are those of ``"none"`` or ``"optimal"``.
     copies_blocks : bool
         Whether :meth:`prepare` needs memory for a copy.
     """
