@@ -1,7 +1,7 @@
 """A matcher of one file, registered in process, goes through every door."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -123,6 +123,16 @@ def test_refusals():
         class Optimal(matchers.Matcher):
             name = "optimal"
 
+    message = r"^matcher: expected a default for each option of 'bare'; 'factor' has none"
+    with pytest.raises(InputError, match=message):
+
+        @matchers.register
+        @dataclass(frozen=True)
+        class Bare(Rolled):
+            factor: float = field(kw_only=True)
+            name = "bare"
+
+    assert "bare" not in matchers.MATCHERS
     with pytest.raises(InputError, match=r"^matcher: expected steps= after 'rolled:'.*'stpes=2'"):
         matchers.resolve_matcher("rolled:stpes=2")
     with pytest.raises(InputError, match=r"^matcher: rolled:steps: expected a whole number"):

@@ -31,7 +31,7 @@ def register(kernel: Made) -> Made:
     Raises
     ------
     InputError
-        If it is not one, or another kernel has the name.
+        If it is not one, another kernel has the name, or an option has no default.
     """
     registered(KERNELS, kernel, Kernel, "kernel")
     return kernel
