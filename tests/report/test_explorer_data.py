@@ -267,6 +267,19 @@ def test_matches_are_those_of_match(material):
     assert one["values"]["cosine"]["greedy"] == pytest.approx(greedy, rel=1e-6)
 
 
+def test_matches_know_their_grid(material, monkeypatch):
+    grids = []
+
+    def watched(*images, grid=None, **options):
+        grids.append(grid)
+        return semrsm.match(*images, **options)
+
+    monkeypatch.setattr(matches_module, "match", watched)
+    views = _with_grids(views_of(material.grams), material.features)
+    compute_matches(views, material.features, iter([matches_module.Wanted("early", 1, 4)]))
+    assert set(grids) == {material.features.grids["early"]}
+
+
 def _with_grids(views, features):
     from dataclasses import replace
 

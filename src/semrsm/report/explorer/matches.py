@@ -177,7 +177,9 @@ def _matched(
     right: NDArray[Any],
     grid: tuple[int, int],
 ) -> dict[str, Any]:
-    best, greedy = (match(left, right, matcher=matcher) for matcher in ("optimal", "greedy"))
+    best, greedy = (
+        match(left, right, matcher=matcher, grid=grid) for matcher in ("optimal", "greedy")
+    )
     stayed = np.einsum("sc,sc->s", left, right, dtype=np.float64)
     found = {BASELINE: float(stayed.sum()), "greedy": greedy.value, "optimal": best.value}
     norms = [float(np.einsum("sc,sc->", x, x, dtype=np.float64)) for x in (left, right)]
