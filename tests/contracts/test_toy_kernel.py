@@ -196,6 +196,16 @@ def test_refusals():
 
     with pytest.raises(semrsm.errors.InputError, match=r"^kernel: expected a subclass of Kernel"):
         kernels.register(dict)
+    with pytest.raises(semrsm.errors.InputError, match=r"for each option of 'bare'; 'shift' has"):
+
+        @kernels.register
+        class Bare(Ratio):
+            name = "bare"
+
+            def __init__(self, shift):
+                pass
+
+    assert main(["info"]) == 0  # every command lists the kernels
     with pytest.raises(semrsm.errors.InputError, match=r"^kernel: expected power=, sigma= after"):
         kernels.resolve_kernel("ratio:pwoer=2")
     with pytest.raises(semrsm.errors.InputError, match=r"^kernel: ratio:power: expected a number"):

@@ -1,7 +1,7 @@
 """A matcher of one file, registered in process, goes through every door."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -82,6 +82,33 @@ def test_positions_are_never_guessed(maps):
         semrsm.measure(flat, grid=(3, 3))
 
 
+def test_one_pair_by_its_grid(maps):
+    a, b = (maps[n].reshape(5, 12).T for n in (0, 1))
+    with pytest.raises(InputError, match=r"^grid: expected \(height, width\).*'rolled'; got None"):
+        semrsm.match(a, b, matcher="rolled")
+    with pytest.raises(InputError, match=r"^grid: expected height x width = 12 vectors .* of a"):
+        semrsm.match(a, b, matcher="rolled", grid=(3, 3))
+    with pytest.raises(InputError, match=r"^grid: expected height x width = 8 vectors .* of b"):
+        semrsm.match(a, b[:8], grid=(3, 4))
+    for steps, label in ((1, "rolled"), (2, "rolled:steps=2")):
+        found = semrsm.match(a, b, matcher=label, grid=(3, 4))
+        places = np.arange(12).reshape(3, 4)
+        np.testing.assert_array_equal(found.permutation, np.roll(places, -steps, 1).ravel())
+        assert found.value == pytest.approx(expected(maps, steps)[0, 1], rel=1e-5)
+        assert found.contributions.sum() == pytest.approx(found.value, rel=1e-5)
+
+
+def test_the_study_of_locations(maps, tmp_path, capsys):
+    features = semrsm.Features({"x": maps}).save(tmp_path / "features.npz")
+    words = ["study", "locations", "--features", str(features), "--matcher", "none", "rolled"]
+    status = main([*words, "--json", "--out", str(tmp_path / "out")])
+    written = capsys.readouterr()
+    assert status == 0, written.err
+    rows = json.loads(written.out)["table"]
+    assert {row["matcher"] for row in rows} == {"none", "rolled"}
+    assert {row["share_elsewhere"] for row in rows if row["matcher"] == "rolled"} == {1.0}
+
+
 def test_two_of_a_kind_in_a_run_on_disk(maps, tmp_path):
     pytest.importorskip("zarr", reason="runs need zarr")
     labels = ["rolled", "rolled:steps=3"]
@@ -123,6 +150,16 @@ def test_refusals():
         class Optimal(matchers.Matcher):
             name = "optimal"
 
+    message = r"^matcher: expected a default for each option of 'bare'; 'factor' has none"
+    with pytest.raises(InputError, match=message):
+
+        @matchers.register
+        @dataclass(frozen=True)
+        class Bare(Rolled):
+            factor: float = field(kw_only=True)
+            name = "bare"
+
+    assert "bare" not in matchers.MATCHERS
     with pytest.raises(InputError, match=r"^matcher: expected steps= after 'rolled:'.*'stpes=2'"):
         matchers.resolve_matcher("rolled:stpes=2")
     with pytest.raises(InputError, match=r"^matcher: rolled:steps: expected a whole number"):

@@ -1,5 +1,6 @@
 """A reader of one file, registered in process, goes through every door."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -96,6 +97,49 @@ def test_its_options_are_options_of_the_command(photos, features, tmp_path, caps
     assert "--colour: expected with --dataset toy; got --dataset imagenet" in errors
     assert study("layers", "--features", features, "--colour", "red", "--out", out) == 2
     assert "--colour: expected with SOURCE" in capsys.readouterr().err
+
+
+class Bare:
+    """No more than the contract: a length, ids, images by index; and labels."""
+
+    def __init__(self, root):
+        self._files = sorted(root.glob("*.png"))
+        self.ids = [path.name for path in self._files]
+        self.labels = [name.partition("-")[0] for name in self.ids]
+
+    def __len__(self):
+        return len(self._files)
+
+    def __getitem__(self, index):
+        return Image.open(self._files[index])
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_a_data_set_without_take_is_limited_too(photos, tmp_path, monkeypatch, limit):
+    """--limit, and the limit that a study has of its own, which nobody gave."""
+    from semrsm.studies import STUDIES
+
+    seen = []
+
+    def run(inputs, options):
+        seen.append(inputs.data)
+        raise InputError("enough")
+
+    given = STUDIES["translation"]
+    monkeypatch.setitem(datasets.READERS, "bare", datasets.registry.Reader("bare", Bare))
+    monkeypatch.setitem(STUDIES, "translation", dataclasses.replace(given, run=run, limit=4))
+    words = () if limit is None else ("--limit", limit)
+    out = tmp_path / "out"
+    assert study("translation", photos, "--dataset", "bare", *words, "--out", out) == 2
+    (data,) = seen
+    whole = Bare(photos)
+    chosen = [0, 2, 4, 6] if limit is None else [0, 2, 5]
+    assert len(data) == len(chosen)
+    assert list(data.ids) == [whole.ids[i] for i in chosen]
+    assert list(data.labels) == [whole.labels[i] for i in chosen]
+    assert not hasattr(data, "groups")
+    for place, i in enumerate(chosen):
+        np.testing.assert_array_equal(np.asarray(data[place]), np.asarray(whole[i]))
 
 
 def test_the_help_has_its_words(capsys):

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 from functools import partial
 
 import numpy as np
@@ -201,6 +202,71 @@ def test_help(capsys):
     assert "--times X" in text
     assert "semrsm study toy photos/" in text.partition("examples:")[2]
     assert "measure how unlike images are" in run(capsys, "study", "--help")[1]
+
+
+def test_per_cent_in_the_help(capsys):
+    best = Option("--best", "the best 5% of them (default: %(default)s)", int, 3)
+    register(
+        dataclasses.replace(
+            TOY,
+            help="measure 100% of the images",
+            source_help=" or 1% of it",
+            several_help=", or 2% of all",
+            options=(best,),
+        )
+    )
+    text = " ".join(run(capsys, "study", "toy", "--help")[1].split())
+    for words in (
+        "Measure 100% of",
+        "or 1% of it",
+        "2% of all",
+        "the best 5% of them (default: 3)",
+    ):
+        assert words in text
+    assert "measure 100% of the images" in run(capsys, "study", "--help")[1]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "two words", "Toy", "-x", None])
+def test_names_that_are_no_words_of_the_command_are_refused(name):
+    before = dict(STUDIES)
+    with pytest.raises(InputError, match="^name: expected small letters, digits"):
+        register(dataclasses.replace(TOY, name=name))
+    assert before == STUDIES
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([Option("shifts", "")], "options: expected semrsm.studies.Option with a flag"),
+        ([Option("--", "")], "options: expected semrsm.studies.Option with a flag"),
+        (["--shifts"], "options: expected semrsm.studies.Option with a flag"),
+        ([Option("--shout", "")], "options: expected each flag and keyword once"),
+        ([Option("--loud", "", keyword="shout")], "options: expected each flag and keyword once"),
+        ([Option("--threads", "", keyword="workers")], "options: expected each flag and keyword"),
+    ],
+)
+def test_options_that_the_command_cannot_have_are_refused(options, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        register(dataclasses.replace(TOY, options=tuple(options)))
+
+
+def test_no_option_of_every_study_can_be_taken(capsys):
+    """Whatever the command has for a study without options is refused as one."""
+    register(dataclasses.replace(TOY, options=(), groups=()))
+    text = run(capsys, "study", "toy", "--help")[1]
+    flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text.partition("examples:")[0]))
+    assert {"-h", "--json", "--dataset", "--split", "--model", "--memory", "--out"} <= flags
+    for flag in flags:
+        with pytest.raises(InputError, match="^options: expected a flag that 'semrsm study'"):
+            register(dataclasses.replace(TOY, options=(Option(flag, ""),), groups=()))
+    for attribute in ("--command-line", "--default-model", "--run", "--source"):
+        with pytest.raises(InputError, match="^options: expected a flag that 'semrsm study'"):
+            register(dataclasses.replace(TOY, options=(Option(attribute, ""),), groups=()))
+
+
+def test_the_built_in_studies_keep_the_rules():
+    for study in list(STUDIES.values()):
+        assert register(study) is study
 
 
 def test_a_study_of_its_own_needs_nothing_else(tmp_path, capsys):

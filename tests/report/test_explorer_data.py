@@ -324,6 +324,19 @@ def test_the_semantic_rsm_is_found_by_its_matcher_whatever_its_label(matcher, ma
     assert set(one["values"]["cosine"]) == {"none", "greedy", label, "bound"}
 
 
+def test_matches_know_their_grid(material, monkeypatch):
+    grids = []
+
+    def watched(*images, grid=None, **options):
+        grids.append(grid)
+        return semrsm.match(*images, **options)
+
+    monkeypatch.setattr(matches_module, "match", watched)
+    views = _with_grids(views_of(material.grams), material.features)
+    compute_matches(views, material.features, iter([matches_module.Wanted("early", 1, 4)]))
+    assert set(grids) == {material.features.grids["early"]}
+
+
 def _with_grids(views, features):
     from dataclasses import replace
 

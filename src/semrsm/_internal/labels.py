@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from ..errors import InputError, did_you_mean
@@ -104,7 +105,8 @@ def registered(registry: dict[str, Any], made: Any, base: type[Any], argument: s
     Raises
     ------
     InputError
-        If it is not a subclass of `base` with a name, or another class has the name.
+        If it is not a subclass of `base` with a name, another class has the name, or an option has
+        no default: a name alone must make an object.
     """
     if not (isinstance(made, type) and issubclass(made, base) and hasattr(made, "name")):
         raise InputError(
@@ -113,7 +115,22 @@ def registered(registry: dict[str, Any], made: Any, base: type[Any], argument: s
     name = str(made.name)
     if registry.get(name, made) is not made:
         raise InputError(f"{argument}: the name {name!r} is taken by {registry[name]!r}")
+    missing = _without_default(made)
+    if missing:
+        raise InputError(
+            f"{argument}: expected a default for each option of {name!r}; {missing[0]!r} has none"
+        )
     registry[name] = made
+
+
+def _without_default(made: type[Any]) -> list[str]:
+    """Return the arguments that a class cannot be made without."""
+    needed = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return [
+        one.name
+        for one in signature(made).parameters.values()
+        if one.default is Parameter.empty and one.kind in needed
+    ]
 
 
 def _options(made: type[Any]) -> tuple[Field[Any], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def add_command(
     """Add a subcommand whose help ends with examples."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,
-        help=text,
+        help=escaped(text),
         description=text[0].upper() + text[1:] + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"examples:\n{examples}",
@@ -36,6 +37,17 @@ def add_command(
     parser.set_defaults(run=run)
     parser.add_argument("--json", action="store_true", help="print facts as JSON on stdout")
     return parser
+
+
+def escaped(text: str) -> str:
+    """Return a text as argparse expects it in a help: with its own ``%(default)s``, and no other %.
+
+    Examples
+    --------
+    >>> escaped("the best 5% (default: %(default)s)")
+    'the best 5%% (default: %(default)s)'
+    """
+    return re.sub(r"(?<!%)%(?![%(])", "%%", text)
 
 
 def add_model_options(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from ..datasets.registry import READERS, all_options
@@ -68,8 +69,27 @@ def open_data(arguments: argparse.Namespace) -> Any:
         raise InputError(f"--limit: expected a number of images >= 1; got {arguments.limit}")
     if arguments.limit >= len(data):
         return data
-    if not hasattr(data, "take"):
-        raise InputError(
-            f"--limit: expected a data set with a method take; {arguments.dataset} has none"
-        )
-    return data.take([n * len(data) // arguments.limit for n in range(arguments.limit)])
+    chosen = [n * len(data) // arguments.limit for n in range(arguments.limit)]
+    return data.take(chosen) if hasattr(data, "take") else _Part(data, chosen)
+
+
+class _Part:
+    """Some images of a data set that has no ``take``: a reader need not return more than images.
+
+    It has the annotations that the data set has.
+    """
+
+    def __init__(self, data: Any, chosen: Sequence[int]) -> None:
+        self._data = data
+        self._chosen = tuple(chosen)
+        for name in ("ids", "labels", "objects", "boxes", "groups"):
+            if hasattr(data, name):
+                entries = getattr(data, name)
+                taken = None if entries is None else tuple(entries[i] for i in self._chosen)
+                setattr(self, name, taken)
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._data[self._chosen[index]]

@@ -28,6 +28,7 @@ from .common import (
     add_model_options,
     add_output_options,
     emit,
+    escaped,
     extracted,
     image_size,
     is_store,
@@ -72,10 +73,11 @@ def _add(studies: Any, study: Study) -> None:
         type=Path,
         nargs=None if study.needs_images else "?",
         metavar="SOURCE",
-        help="the folder of the data set" + ("" if study.needs_images else study.source_help),
+        help="the folder of the data set"
+        + ("" if study.needs_images else escaped(study.source_help)),
     )
     add_data_options(parser)
-    add_model_options(parser, several=study.several_help)
+    add_model_options(parser, several=escaped(study.several_help))
     # None shows that --model was not given; `_check` puts in the default.
     parser.set_defaults(model=None, default_model=parser.get_default("model"), features=None)
     if study.takes_features:
@@ -96,7 +98,7 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     settings: dict[str, Any] = {
         "type": option.type,
         "default": option.default,
-        "help": option.help if isinstance(option.help, str) else option.help(),
+        "help": escaped(option.help if isinstance(option.help, str) else option.help()),
         "nargs": option.nargs,
         "metavar": option.metavar,
     }

@@ -10,7 +10,7 @@ from ..errors import InputError, require
 from ..matching.base import Matcher
 from ..tokens import Tokens
 from .base import Engine
-from .gpu import GpuEngine
+from .gpu import GpuEngine, has_kernel
 from .threads import THREADS
 
 
@@ -64,7 +64,7 @@ def find_device(device: str | None, matcher: Matcher) -> Any:
     Called before any work, so that a missing GPU is refused early. A matcher without a GPU kernel
     runs on the CPU.
     """
-    if device_kind(device) not in matcher.engines:
+    if device_kind(device) == "cpu" or not has_kernel(matcher):
         return None
     return check_device(device)
 

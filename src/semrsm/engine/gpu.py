@@ -8,6 +8,8 @@ import numpy as np
 
 from .._internal.checks import Progress
 from ..matching.base import Matcher
+from ..matching.none import NoMatch
+from ..matching.optimal import Optimal
 from ..tokens import Tokens
 from .base import Engine
 from .cuda.limits import LARGEST
@@ -15,6 +17,24 @@ from .plan import Plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+#: The matchers that the kernels compute, and what a kernel takes the place of.
+_COMPUTED: tuple[type[Matcher], ...] = (NoMatch, Optimal)
+_REPLACED = ("prepare", "pairs", "solves")
+
+
+def has_kernel(matcher: Matcher) -> bool:
+    """Return whether a GPU kernel computes this matcher.
+
+    The kernels know the matchings of ``"none"`` and ``"optimal"`` only: a matcher that merely names
+    the GPU among its engines, or overrides the matching of those two, has values of its own.
+    """
+    return "cuda" in matcher.engines and any(
+        isinstance(matcher, computed)
+        and all(getattr(type(matcher), name) is getattr(computed, name) for name in _REPLACED)
+        for computed in _COMPUTED
+    )
 
 
 class GpuEngine(Engine):
@@ -33,7 +53,7 @@ class GpuEngine(Engine):
 
     def supports(self, matcher: Matcher, rows: Tokens, columns: Tokens) -> str | None:
         """See :meth:`Engine.supports`: matchers with a kernel, float32, images of bounded size."""
-        if self.name not in matcher.engines:
+        if not has_kernel(matcher):
             return "there is no kernel for this matcher"
         if max(rows.dtype.itemsize, columns.dtype.itemsize) > 4:
             return "features in float64 or integers are computed in float64"

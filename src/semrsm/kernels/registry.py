@@ -31,7 +31,7 @@ def register(kernel: Made) -> Made:
     Raises
     ------
     InputError
-        If it is not such a class, or another kernel has the name.
+        If it is not such a class, another kernel has the name, or an option has no default.
     """
     registered(KERNELS, kernel, Kernel, "kernel")
     return kernel

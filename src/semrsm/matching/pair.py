@@ -56,7 +56,13 @@ class Match:
         )
 
 
-def match(a: Any, b: Any, *, matcher: str | Matcher = "optimal") -> Match:
+def match(
+    a: Any,
+    b: Any,
+    *,
+    matcher: str | Matcher = "optimal",
+    grid: tuple[int, int] | None = None,
+) -> Match:
     """Match the concept vectors of two images.
 
     Parameters
@@ -66,6 +72,9 @@ def match(a: Any, b: Any, *, matcher: str | Matcher = "optimal") -> Match:
     matcher : str or Matcher, default "optimal"
         ``"none"``, ``"optimal"``, ``"greedy"``, ``"topk-greedy"``, ``"batch-optimal"``, or an
         object of :mod:`semrsm.matchers` with options.
+    grid : (int, int), optional
+        Height and width of the grid that the vectors of each image make, row by row; for matchers
+        that need the positions of the vectors.
 
     Returns
     -------
@@ -74,8 +83,8 @@ def match(a: Any, b: Any, *, matcher: str | Matcher = "optimal") -> Match:
     Raises
     ------
     InputError
-        If the arrays are not two-dimensional, differ in C, hold values that are not finite, or
-        the matcher is unknown or needs S = T.
+        If the arrays are not two-dimensional, differ in C, hold values that are not finite, the
+        grid does not fit, or the matcher is unknown, needs S = T or needs a grid.
 
     Examples
     --------
@@ -88,7 +97,14 @@ def match(a: Any, b: Any, *, matcher: str | Matcher = "optimal") -> Match:
     True
     """
     chosen = resolve_matcher(matcher)
-    left, right = (measure([_vectors(x, name)], name) for x, name in ((a, "a"), (b, "b")))
+    if chosen.needs_positions and grid is None:
+        raise InputError(
+            f"grid: expected (height, width) of the images for the matcher {chosen.label!r}; got "
+            "None"
+        )
+    left, right = (
+        measure([_vectors(x, name)], name, grid=grid) for x, name in ((a, "a"), (b, "b"))
+    )
     check_comparable(left, right, chosen, "a", "b")
     dtype = np.promote_types(left.dtype, right.dtype)
     rows, columns = (

@@ -37,7 +37,7 @@ def register(matcher: Made) -> Made:
     Raises
     ------
     InputError
-        If it is not such a class, or another matcher has the name.
+        If it is not such a class, another matcher has the name, or an option has no default.
     """
     registered(MATCHERS, matcher, Matcher, "matcher")
     return matcher

@@ -113,15 +113,15 @@ def location_map(
     array([[0.25, 0.25],
            [0.25, 0.25]])
     """
-    found = match(a, b, matcher=matcher)
-    left, right = (measure([x], name) for x, name in ((a, "a"), (b, "b")))
     size = grid[0] * grid[1]
-    for name, tokens in (("a", left), ("b", right)):
-        if tokens.sizes[0] != size:
+    for name, x in (("a", a), ("b", b)):
+        shape = np.shape(x)
+        if len(shape) == 2 and shape[0] != size:  # match refuses all other shapes
             raise InputError(
-                f"{name}: expected {grid[0]} x {grid[1]} = {size} concept vectors; got "
-                f"{tokens.sizes[0]}"
+                f"{name}: expected {grid[0]} x {grid[1]} = {size} concept vectors; got {shape[0]}"
             )
+    found = match(a, b, matcher=matcher, grid=grid)
+    left, right = (measure([x], name) for x, name in ((a, "a"), (b, "b")))
     # One root each: the product of two squared norms can leave the range of float64.
     norm = float(np.sqrt(left.squared_norms[0]) * np.sqrt(right.squared_norms[0]))
     contributions = found.contributions / norm if norm > 0 else np.zeros(size)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from ..datasets.registry import all_options
 from ..errors import InputError, did_you_mean
 from . import (
     agreement,
@@ -11,7 +14,14 @@ from . import (
     object_retrieval,
     translation_sensitivity,
 )
-from .study import Study
+from .study import Option, Study
+
+#: Options that the command has for every study, and names that it keeps with the parsed ones.
+RESERVED = frozenset(
+    {"h", "help", "json", "source", "dataset", "limit", "model", "size", "layers", "batch_size"}
+    | {"device", "prefix_tokens", "features", "workers", "memory", "out", "overwrite", "run"}
+    | {"command", "command_line", "default_model", "study"}
+)
 
 STUDIES: dict[str, Study] = {
     study.name: study
@@ -42,12 +52,46 @@ def register(study: Study) -> Study:
     Raises
     ------
     InputError
-        If it is not a :class:`semrsm.studies.Study`.
+        If it is not a :class:`semrsm.studies.Study`, its name has other characters than small
+        letters, digits, ``-`` and ``_``, it has no help, or an option of it is not an
+        :class:`semrsm.studies.Option` with a flag of its own.
     """
     if not isinstance(study, Study):
         raise InputError(f"study: expected a semrsm.studies.Study; got {type(study).__name__}")
-    STUDIES[study.name] = study
+    name = study.name
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise InputError(f"name: expected small letters, digits, '-' and '_'; got {name!r}")
+    if not isinstance(study.help, str) or not study.help:
+        raise InputError(f"help: expected one line for the study {name!r}; got {study.help!r}")
+    _check_options(study)
+    STUDIES[name] = study
     return study
+
+
+def _check_options(study: Study) -> None:
+    """Refuse options that the command cannot have beside its own."""
+    taken = RESERVED | {option.name for option in all_options()}
+    attributes: set[str] = set()
+    keys: set[str] = set()
+    for option in study.all_options:
+        if not isinstance(option, Option) or not re.fullmatch(
+            r"-[a-z]|--[a-z][a-z0-9-]*", str(option.flag)
+        ):
+            raise InputError(
+                "options: expected semrsm.studies.Option with a flag in small letters such as "
+                f"'--shifts'; got {option!r}"
+            )
+        if option.attribute in taken:
+            raise InputError(
+                f"options: expected a flag that 'semrsm study' does not have; got {option.flag!r}"
+            )
+        if option.attribute in attributes or option.key in keys | {"workers", "memory"}:
+            raise InputError(
+                "options: expected each flag and keyword once, and neither 'workers' nor "
+                f"'memory'; got {option.flag!r} for {option.key!r}"
+            )
+        attributes.add(option.attribute)
+        keys.add(option.key)
 
 
 def resolve_study(name: str) -> Study:

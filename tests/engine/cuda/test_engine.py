@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,12 @@ import pytest
 
 import semrsm
 from semrsm.cli import main
+from semrsm.engine.gpu import GpuEngine
 from semrsm.engine.plan import make_plan
 from semrsm.engine.threads import THREADS
 from semrsm.errors import InputError, MissingDependencyError
 from semrsm.matching.assignment import relative_gap
+from semrsm.matching.base import Matched, Matcher
 from semrsm.matching.none import NoMatch
 from semrsm.matching.optimal import Optimal
 from semrsm.tokens import measure
@@ -264,6 +266,39 @@ def test_the_cpu_matches_what_a_gpu_cannot(options, message, tmp_path, found_gpu
         stored = semrsm.gram(**arguments, device="cuda", out=tmp_path / "run.zarr")
     assert stored.provenance["device"] == "cpu"
     np.testing.assert_array_equal(stored.load().values, found.values)
+
+
+@dataclass(frozen=True)
+class Zeros(Matcher):
+    """A matcher of a user, who thinks that naming the GPU is enough."""
+
+    name = "zeros"
+    engines = ("cpu", "cuda")
+
+    def pairs(self, tile):
+        zeros = np.zeros(len(tile))
+        return Matched(zeros, zeros.copy())
+
+
+class OtherOptimal(Optimal):
+    pairs = Zeros.pairs
+
+
+@pytest.mark.parametrize("matcher", [Zeros(), OtherOptimal()])
+def test_the_gpu_never_computes_another_matching(matcher, found_gpu):
+    """The kernels know two matchings, whatever engines a matcher names."""
+    with pytest.warns(UserWarning, match="runs on the CPU .*: there is no kernel"):
+        found = semrsm.gram(images(3), device="cuda", matcher=matcher)
+    assert found.provenance["device"] == "cpu"
+    assert not found.values[0, 1:].any()
+
+
+def test_a_matcher_that_only_renames_the_optimal_one_has_its_kernel():
+    class Renamed(Optimal):
+        name = "renamed"
+
+    tokens = measure(images(2))
+    assert GpuEngine(None).supports(Renamed(), tokens, tokens) is None
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "mps", 3])

@@ -181,7 +181,9 @@ def _matched(
     grid: tuple[int, int],
 ) -> dict[str, Any]:
     exact = _exact(views.matchers)
-    best, greedy = (match(left, right, matcher=matcher) for matcher in (exact, Greedy.name))
+    best, greedy = (
+        match(left, right, matcher=matcher, grid=grid) for matcher in (exact, Greedy.name)
+    )
     stayed = np.einsum("sc,sc->s", left, right, dtype=np.float64)
     found = {BASELINE: float(stayed.sum()), Greedy.name: greedy.value, exact: best.value}
     norms = [float(np.einsum("sc,sc->", x, x, dtype=np.float64)) for x in (left, right)]
