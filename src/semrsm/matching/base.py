@@ -120,8 +120,8 @@ class Matcher(ABC):
         Whether an image must be matched with itself like any other pair; if not,
         :meth:`self_values` returns these values.
     engines : tuple of str
-        The names of the engines that run it. Naming ``"cuda"`` brings no kernel: the GPU runs matchers whose
-        :meth:`prepare` and :meth:`pairs` are those of ``"none"`` or ``"optimal"``.
+        The names of the engines that run it. Naming ``"cuda"`` brings no kernel: the GPU runs
+        matchers whose :meth:`prepare` and :meth:`pairs` are those of ``"none"`` or ``"optimal"``.
     copies_blocks : bool
         Whether :meth:`prepare` needs memory for a copy.
     is_searched : bool
