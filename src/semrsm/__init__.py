@@ -20,6 +20,7 @@ from .tokens import Tokens, measure
 if TYPE_CHECKING:
     from .engine.forecast import Forecast, forecast
     from .features import Features, extract, load_features, load_model
+    from .matrices.loading import load_rsms
     from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
     from .retrieval.exact import TopK, topk
     from .retrieval.index import Index
@@ -50,6 +51,7 @@ __all__ = [
     "kernels",
     "load_features",
     "load_model",
+    "load_rsms",
     "match",
     "matchers",
     "measure",
@@ -68,6 +70,7 @@ _LATER = {
     for module, names in {
         "engine.forecast": ("Forecast", "forecast"),
         "features": ("Features", "extract", "load_features", "load_model"),
+        "matrices.loading": ("load_rsms",),
         "retrieval.approximate": ("ApproximateTopK", "approximate_topk", "recall"),
         "retrieval.exact": ("TopK", "topk"),
         "retrieval.index": ("Index",),

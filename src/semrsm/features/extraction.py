@@ -33,7 +33,7 @@ def extract(
     prefix_tokens: int | str = "auto",
     dtype: str = "float32",
     on_error: str = "skip",
-    progress: Callable[[int, int], object] | None = None,
+    progress: Callable[[int, int], object] | bool | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
 ) -> Features:
@@ -71,7 +71,7 @@ def extract(
     on_error : {"skip", "raise"}, default "skip"
         What happens to an image that cannot be read: it is left out, and one warning at the end
         names those left out; or its error is raised.
-    progress : callable, optional
+    progress : callable or bool, optional
         Called as ``progress(done, total)`` in images.
     out : str or Path, optional
         A name that ends in ``.zarr``: the features are written to a Zarr v3 group there, one array
@@ -122,7 +122,7 @@ def extract(
             f"model: expected a name, a Model or a torch.nn.Module; got {type(model).__name__}"
         )
     batch_size = whole_number(batch_size, "batch_size")
-    check_progress(progress)
+    progress = check_progress(progress)
     if dtype not in ("float32", "float16"):
         raise InputError(f"dtype: expected 'float32' or 'float16'; got {dtype!r}")
     if on_error not in ("skip", "raise"):

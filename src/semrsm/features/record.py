@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -187,7 +188,8 @@ class Features(Mapping[str, Any]):
             array, grid = self[layer], self.grids.get(layer)
             if array.ndim == 4 or grid is None or grid[0] * grid[1] != array.shape[1]:
                 grid = None  # maps have their own; what does not fit the tokens is not their grid
-            self._tokens[layer] = measure(array, f"features[{layer!r}]", grid=grid)
+            found = measure(array, f"features[{layer!r}]", grid=grid)
+            self._tokens[layer] = replace(found, ids=self.ids)
         return self._tokens[layer]
 
     def save(self, path: str | Path) -> Path:
