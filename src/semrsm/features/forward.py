@@ -169,17 +169,14 @@ class Forward:
             return self._chosen(recorded)
 
         def run(batch: Array, ids: Sequence[str]) -> Response:
-            if not known:
-                if check and batch.ndim == 4:
-                    known.update(proven_layouts(module, self.layers, self.declared, outputs, batch))
-                else:
-                    known.update(
-                        declared_layouts(
-                            self.layers, self.declared, outputs(batch), len(ids), batch.shape[2:]
-                        )
-                    )
+            if not known and check:
+                known.update(proven_layouts(module, self.layers, self.declared, outputs, batch))
             output = forward(batch)
-            return self._response(output, self._chosen(recorded), known, ids)
+            chosen = self._chosen(recorded)
+            if not known:
+                size = batch.shape[2:]
+                known.update(declared_layouts(self.layers, self.declared, chosen, len(ids), size))
+            return self._response(output, chosen, known, ids)
 
         with (
             _evaluating(module),
