@@ -129,7 +129,7 @@ def test_channels_last_are_turned():
 
 def test_a_model_without_known_layers_asks_for_them():
     with pytest.raises(InputError, match="layers: expected names of layers; nothing is known"):
-        semrsm.extract(model(layers=()), images())
+        model(layers=()).forward()
 
 
 def test_preprocessing_is_described_in_plain_values():

@@ -13,11 +13,12 @@ from .._version import __version__
 from ..errors import InputError, require
 from . import store
 from .collecting import Collected, Sink, check_shapes
+from .discovery import last_layers
 from .forward import Forward, usable_device
 from .images import ImageSource, open_images
 from .layouts import Layout
 from .loading import load_model
-from .models import Model
+from .models import Model, forward_of
 from .provenance import described_preprocess, sample_digests, state_hash
 from .reading import batches
 from .record import Features, load_features
@@ -56,7 +57,9 @@ def extract(
         (N, 3, H, W) that is preprocessed already.
     layers : str or sequence of str
         Names as in ``module.named_modules()``, or globs of them: ``*`` stands for anything up to
-        the next dot, ``**`` for anything. By default those that the model recommends.
+        the next dot, ``**`` for anything. One of several outputs of a layer has its address after
+        a colon, ``"stage4:1"``. By default those that the model recommends, and where it
+        recommends none, the last layer at each size of the grid; :func:`semrsm.layers` lists all.
     batch_size : int, default 16
         Images that go through the network together.
     device : str, optional
@@ -140,17 +143,15 @@ def extract(
         raise InputError(f"on_error: expected 'skip' or 'raise'; got {on_error!r}")
     if out is not None:
         store.check_target(out)
-    if known is not None:
-        forward = known.forward(layers, prefix_tokens=prefix_tokens, dtype=dtype)
-    elif layers is not None:
-        forward = Forward.of(module, layers, prefix_tokens=prefix_tokens, dtype=dtype)
-    else:
-        raise InputError("layers: expected names of layers; a bare module recommends none")
     chosen_preprocess = preprocess or (known.preprocess if known is not None else None)
+    source = open_images(images, chosen_preprocess)
+    if layers is None and (known is None or not known.layers):
+        layers = last_layers(loaded, _first_image(source))
+    forward = forward_of(loaded, layers, prefix_tokens=prefix_tokens, dtype=dtype)
     job = _Job(
         known,
         forward,
-        open_images(images, chosen_preprocess),
+        source,
         chosen_preprocess,
         prefix_tokens,
         batch_size,
@@ -160,6 +161,16 @@ def extract(
         check,
     )
     return _in_memory(job) if out is None else _on_disk(job, out, overwrite=overwrite)
+
+
+def _first_image(source: ImageSource) -> Any:
+    """Return the first image that can be read, as the network gets it, shape (1, C, H, W)."""
+    for place in range(len(source.ids)):
+        read = source.read(place, place + 1, "skip")
+        source.failed = []
+        if read is not None:
+            return read[1]
+    raise InputError("images: expected at least one that can be read; none could be")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, require
-from .layers import choose_layers, fitting_layers, part_of
+from .layer_names import choose_layers, fitting_layers, part_of
 from .layouts import (
     Declared,
     Layout,
@@ -153,16 +153,12 @@ class Forward:
         module = self.module
         parameter = next(module.parameters(), None)
         home = parameter.device if parameter is not None else torch.device("cpu")
-        floats = (p.dtype for p in module.parameters() if p.is_floating_point())
-        number = next(floats, torch.float32)
         target = home if device is None else device
         known: dict[str, Layout] = dict(layouts or {})
 
         def forward(batch: Array) -> Any:
             recorded.clear()
-            given = torch.from_numpy(batch).to(target, number)
-            more = {k: v(given) if callable(v) else v for k, v in self.arguments.items()}
-            return module(given, **more)
+            return calling(module, batch, self.arguments, target)
 
         def outputs(batch: Array) -> dict[str, Any]:
             forward(batch)
@@ -179,7 +175,7 @@ class Forward:
             return self._response(output, chosen, known, ids)
 
         with (
-            _evaluating(module),
+            evaluating(module),
             _on(module, target, home),
             _recording(module, self.layers) as recorded,
             # Not torch.inference_mode(): what a module keeps from it could never be trained with.
@@ -213,6 +209,29 @@ class Forward:
         return Response(rows, None if logits is None else _scores(logits), dict(layouts))
 
 
+def calling(module: Any, batch: Array, arguments: Mapping[str, Any], device: Any = None) -> Any:
+    """Run a module on a batch, in the precision of its parameters, and return its output.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    batch : ndarray of float32, shape (n, C, H, W)
+    arguments : mapping
+        As :class:`Forward` has them.
+    device : torch.device, optional
+        By default that of the first parameter.
+    """
+    import torch
+
+    parameters = list(module.parameters())
+    number = next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
+    if device is None:
+        device = parameters[0].device if parameters else torch.device("cpu")
+    given = torch.from_numpy(np.ascontiguousarray(batch)).to(device, number)
+    more = {name: one(given) if callable(one) else one for name, one in arguments.items()}
+    return module(given, **more)
+
+
 def usable_device(device: str) -> Any:
     """Return a device of torch by its name.
 
@@ -233,7 +252,7 @@ def usable_device(device: str) -> Any:
 
 
 @contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
+def evaluating(module: Any) -> Iterator[None]:
     """Put a module into evaluation mode and each of its parts back into its own mode."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -17,7 +17,7 @@ from ..errors import InputError, did_you_mean
 from ..tokens import Tokens, image_ids, measure
 from . import files
 from .files.content import RESERVED, Content
-from .layers import choose_layers
+from .layer_names import choose_layers
 from .layouts import Layout
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ A network is run on noise, again, in company, and with one small patch changed a
 All readings of an output compete, and the right one finds each change where the input changed.
 """
 
-from .candidates import token_grid
+from .candidates import likely_reading, token_grid
 from .deciding import declared_layouts, proven_layouts
 from .declared import Declared, batch_second_parts
-from .outputs import SEPARATOR, chosen_tensor, spatial_tensors
+from .outputs import SEPARATOR, chosen_tensor, is_several, spatial_tensors
 from .reading import Layout, Reading
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "batch_second_parts",
     "chosen_tensor",
     "declared_layouts",
+    "is_several",
+    "likely_reading",
     "proven_layouts",
     "spatial_tensors",
     "token_grid",

@@ -48,6 +48,27 @@ def readings(shape: Sequence[int], batch_axis: int, size: Sequence[int]) -> list
     ]
 
 
+def likely_reading(shape: Sequence[int], size: Sequence[int]) -> Reading | None:
+    """Return the first reading whose grid has the proportions of the input, or None.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the output, the images first.
+    size : (int, int)
+        Height and width of the input in pixels.
+    """
+    for reading in readings(shape, 0, size):
+        assert reading.grid is not None
+        rows, columns = reading.grid
+        if reading.axes in ("NCWH", "NWHC", "NCT") or rows > size[0] or columns > size[1]:
+            continue
+        # A cell more or less comes from padding and from patches that are left over.
+        if abs(rows - columns * size[0] / size[1]) <= 1 + 0.1 * rows:
+            return reading
+    return None
+
+
 def token_readings(tokens: int, axes: str, size: Sequence[int]) -> Iterator[Reading]:
     """Yield the readings of T tokens: those around the patches, the grid, the order."""
     height, width = size

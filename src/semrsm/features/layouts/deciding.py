@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import InputError
 from .declared import USUAL_PREFIXES, Claim, Declared
 from .probe import Evidence, Outputs, probed
-from .proof import judged, same
+from .proof import judged
 from .reading import Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -80,7 +80,7 @@ def _layout(layer: str, evidence: Evidence, declared: Declared, size: Sequence[i
     verdict = judged(evidence, size)
     if verdict.proven is None:
         return _as_declared(layer, claim, evidence.shape, verdict.reason)
-    if claim.binds and claim.reading is not None and not same(claim.reading, verdict.proven):
+    if claim.binds and claim.reading is not None and claim.reading.contradicts(verdict.proven):
         raise InputError(
             f"layers: {layer!r} is declared as {claim.reading} ({claim.source}), and patches that "
             f"change in the input prove {verdict.proven}; expected one answer. check=False takes "

@@ -85,7 +85,7 @@ def judged(evidence: Evidence, size: Sequence[int]) -> Verdict:
         return Verdict(None, "a changed patch of the input changes all places alike")
     where = _expected(champion, evidence, size)
     for reading, score in zip(rivals, scores, strict=True):
-        if same(reading, champion) or _is_part(reading, champion):
+        if _is_same(reading, champion) or _is_part(reading, champion):
             continue
         other = _expected(reading, evidence, size)
         apart = [
@@ -110,7 +110,7 @@ def _wins(own: Array, other: Array, apart: list[int]) -> bool:
     return bool(better >= _MOST_PLACES * len(apart))
 
 
-def same(a: Reading, b: Reading) -> bool:
+def _is_same(a: Reading, b: Reading) -> bool:
     """Return whether two readings of one output give the same result."""
     if a == b:
         return True

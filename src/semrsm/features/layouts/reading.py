@@ -72,6 +72,14 @@ class Reading:
             return tokens
         return tokens[:, places_of(self.order, self.grid)]
 
+    def contradicts(self, other: Reading) -> bool:
+        """Return whether another reading has other axes, or other tokens around the patches.
+
+        Nobody declares the order of the patches.
+        """
+        ours, theirs = ((r.axes, r.prefix, r.suffix) for r in (self, other))
+        return ours != theirs
+
     def __str__(self) -> str:
         if self.is_map:
             return f"maps {self.axes}"
