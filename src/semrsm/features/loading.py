@@ -120,8 +120,8 @@ def load_model(spec: str | Path, *, size: int | tuple[int, int] | None = None) -
           packages; nothing is downloaded), ``"thin-resnet50"`` and ``"vit-s14-saliency"`` (a real
           residual network and a real ViT, ONNX files of Python packages), ``"resnet18"``,
           ``"resnet50"``, ``"resnet101"``, ``"convnextv2-base"``, ``"vit-b16"``, ``"vit-l32"``,
-          ``"dinov2-giant"``, ``"dinov2-giant-classifier"`` (with its linear head), ``"clip"``, ``"clipseg"``,
-          ``"sam"``, ``"bit-50"``;
+          ``"dinov2-giant"``, ``"dinov2-giant-classifier"`` (with its linear head), ``"clip"``,
+          ``"clipseg"``, ``"sam"``, ``"bit-50"``;
         - ``"transformers:ORG/NAME"``, or ``"transformers:FOLDER"`` of ``save_pretrained``;
         - ``"timm:NAME"``, or ``"timm:NAME@FILE"`` with the weights of a file (``.safetensors``, or
           a state dict that torch has saved);
