@@ -136,7 +136,7 @@ def _shape_of(transform: Transform) -> tuple[tuple[int, int, int] | None, str]:
     """Return the one shape that a transform gives photographs of several sizes, or the reason."""
     from PIL import Image
 
-    shapes = []
+    shapes: list[tuple[int, int, int]] = []
     for width, height in _PHOTOS:
         if len(set(shapes)) > 1:
             break

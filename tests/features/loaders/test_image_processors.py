@@ -108,7 +108,8 @@ def test_another_size_goes_through_the_processor():
         ({"size": 32, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}, 32, "stretch"),
         ({"size": 40, "crop_size": 32, "do_center_crop": True}, 40, "crop"),
         ({"size": 32, "image_processor_type": "ViTImageProcessor"}, 32, "stretch"),
-        ({"size": 40, "feature_extractor_type": "CLIPFeatureExtractor", "crop_size": 32}, 40, "crop"),
+        ({"size": 40, "crop_size": 32, "feature_extractor_type": "CLIPFeatureExtractor"},
+         40, "crop"),
     ],
 )  # fmt: skip
 def test_files_without_a_network_beside_them(values, resize, fit, tmp_path):
