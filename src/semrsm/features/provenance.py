@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .checkpoint import CheckpointPreprocess
 from .images import ImageSource
 from .preprocess import Preprocess
 
@@ -27,7 +28,7 @@ def described_preprocess(preprocess: Callable[[Any], Any] | None) -> Any:
     """Return the preprocessing for the provenance: in full where that is possible."""
     if preprocess is None:
         return "done before"
-    if isinstance(preprocess, Preprocess):
+    if isinstance(preprocess, (Preprocess, CheckpointPreprocess)):
         return preprocess.to_dict()
     return without_addresses(repr(preprocess))
 
