@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._internal.checks import is_whole_number
 from ..errors import InputError, did_you_mean, first_line
 from .discovery import last_layers, spatial_outputs
@@ -182,10 +180,8 @@ def _with_layers(model: Model) -> Model:
     """
     if not hasattr(model.module, "named_modules"):
         return model
-    height, width = getattr(model.preprocess, "height_and_width", (224, 224))
-    shape = getattr(model.preprocess, "shape", None)
-    channels = len(getattr(model.preprocess, "mean", "RGB")) if shape is None else shape[0]
-    noise = np.random.default_rng(0).normal(size=(1, channels, height, width)).astype(np.float32)
+    noise = model.noise(1)
+    height, width = noise.shape[2:]
     try:
         usable = spatial_outputs(model, noise) if model.layers else ()
         return replace(model, layers=usable or last_layers(model, noise))
