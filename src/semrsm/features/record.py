@@ -232,11 +232,13 @@ def load_features(path: str | Path) -> Features:
     Parameters
     ----------
     path : str or Path
-        In all kinds of files, every array of floats of three or four dimensions is a layer.
+        In all kinds of files, every array of floats of three or four dimensions is a layer. In
+        ``.zarr``, ``.h5`` and ``.npz`` of others, ids are taken from an array (N,) of text or bytes
+        that is named ``ids``.
 
         - ``.zarr``: a store that :func:`semrsm.extract` has completed, or any Zarr v3 group or
           array;
-        - ``.h5``, ``.hdf5``: ids are taken from a data set of text that is named ``ids``;
+        - ``.h5``, ``.hdf5``;
         - ``.npy``: one array, the layer named like the file;
         - ``.safetensors``;
         - ``.npz``.
