@@ -25,7 +25,7 @@ def state_hash(module: Any) -> str:
 
 
 def _add(digest: Any, name: str, value: Any) -> None:
-    """Add a named value to a digest: tensors and arrays by their bytes, containers by their parts."""
+    """Add a value to a digest: tensors and arrays by their bytes, containers by their parts."""
     import torch
     from torch.nn.parameter import is_lazy
 
