@@ -19,7 +19,8 @@ from .tokens import Tokens, measure
 
 if TYPE_CHECKING:
     from .engine.forecast import Forecast, forecast
-    from .features import Features, extract, load_features, load_model
+    from .features import Features, extract, layers, load_features, load_model
+    from .matrices.loading import load_rsms
     from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
     from .retrieval.exact import TopK, topk
     from .retrieval.index import Index
@@ -48,8 +49,10 @@ __all__ = [
     "forecast",
     "gram",
     "kernels",
+    "layers",
     "load_features",
     "load_model",
+    "load_rsms",
     "match",
     "matchers",
     "measure",
@@ -67,7 +70,8 @@ _LATER = {
     name: module
     for module, names in {
         "engine.forecast": ("Forecast", "forecast"),
-        "features": ("Features", "extract", "load_features", "load_model"),
+        "features": ("Features", "extract", "layers", "load_features", "load_model"),
+        "matrices.loading": ("load_rsms",),
         "retrieval.approximate": ("ApproximateTopK", "approximate_topk", "recall"),
         "retrieval.exact": ("TopK", "topk"),
         "retrieval.index": ("Index",),

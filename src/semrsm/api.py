@@ -22,7 +22,7 @@ from .matching.base import Matcher
 from .matching.registry import check_comparable, overflow_error, resolve_matcher
 from .matrices.gram import Gram
 from .matrices.rsm import RSM
-from .tokens import image_ids, measure
+from .tokens import ids_of, measure
 
 if TYPE_CHECKING:
     from .runs import StoredGram
@@ -38,7 +38,7 @@ def gram(
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     executor: Any = None,
     device: str | None = None,
     out: None = None,
@@ -55,7 +55,7 @@ def gram(
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     executor: Any = None,
     device: str | None = None,
     out: str | Path,
@@ -71,7 +71,7 @@ def gram(
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     executor: Any = None,
     device: str | None = None,
     out: str | Path | None = None,
@@ -92,13 +92,14 @@ def gram(
         ``"none"`` (spatio-semantic), ``"optimal"`` (semantic), ``"greedy"``, ``"topk-greedy"``,
         ``"batch-optimal"``, or an object of :mod:`semrsm.matchers` with options.
     ids, column_ids : sequence, optional
-        Names of the images of `x` and of `y`; their indices by default.
+        Names of the images of `x` and of `y`; by default those that they bring (tokens of
+        features, a DataArray with a coordinate), or their indices.
     workers : int, optional
         Threads; one for each available core by default. BLAS is held to one thread meanwhile.
     memory : int or str, optional
         The budget in bytes, or as ``"8GB"``, for all allocations of the call; half of the machine's
         memory by default.
-    progress : callable, optional
+    progress : callable or bool, optional
         Called as ``progress(done, total)`` in pairs, about ten times a second, from the calling
         thread.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
@@ -141,6 +142,7 @@ def gram(
     True
     """
     chosen = resolve_matcher(matcher)
+    progress = check_progress(progress)
     if executor is None:  # the workers of an executor have their own devices
         find_device(device, chosen)
     if out is not None or executor is not None:
@@ -149,7 +151,6 @@ def gram(
         )
     threads = worker_count(workers)
     budget = memory_budget(memory)
-    check_progress(progress)
     if y is None and column_ids is not None:
         raise InputError("column_ids: expected None, since y was not given")
     rows = measure(x, "x")
@@ -157,8 +158,8 @@ def gram(
     other = rows if columns is None else columns
     check_comparable(rows, other, chosen, "x", "y")
     engine = resolve_engine(device, chosen, rows, other)
-    names = image_ids(ids, rows.count, "ids")
-    column_names = names if y is None else image_ids(column_ids, other.count, "column_ids")
+    names = ids_of(rows, ids, "ids")
+    column_names = names if y is None else ids_of(other, column_ids, "column_ids")
 
     plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
     try:
@@ -240,7 +241,7 @@ def rsm(
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     executor: Any = None,
     device: str | None = None,
 ) -> RSM:

@@ -149,7 +149,7 @@ def test_refusals(grams, folder, tmp_path, capsys):
         ((tmp_path / "none.npz", folder), "none.npz' does not exist"),
         ((tmp_path / "text.npz", folder), "expected a file written by semrsm.RSM.save"),
         ((tmp_path, folder), "expected a folder written by 'semrsm rsm'"),
-        ((tmp_path / "a.npz", tmp_path / "other.npz"), "their ids differ"),
+        ((tmp_path / "a.npz", tmp_path / "other.npz"), "expected ids in both; b has names"),
         ((tmp_path / "a.npz", tmp_path / "few.npz"), "got shapes (9, 9) and (3, 3)"),
         ((tmp_path / "few.npz", tmp_path / "few.npz", "--method", "debiased-cka"), "at least 4"),
         ((tmp_path / "five.npz",) * 2 + ("--interval", "0.9"), "at least six images"),
@@ -164,6 +164,34 @@ def test_refusals(grams, folder, tmp_path, capsys):
         assert (status, text) == (2, ""), arguments
         assert message in errors, errors
         assert errors.count("\n") == 1
+
+
+def test_one_dead_layer_does_not_stop_the_others(tmp_path, capsys):
+    x = np.random.default_rng(1).normal(size=(N, 3, 4))
+    grams = {
+        (name, "optimal"): semrsm.gram(features)
+        for name, features in (("live", x), ("dead", np.repeat(x[:1], N, axis=0)), ("late", x**2))
+    }
+    Results(grams, ("cosine",), "median", {}, {}).write(tmp_path / "results")
+    status, text, errors = run(capsys, tmp_path / "results", "--method", "cka", "spearman")
+    assert status == 0
+    lines = text.splitlines()
+    assert [line for line in lines if "nan" in line] == [line for line in lines if "dead" in line]
+    assert errors.count("\n") == 4
+    assert "live, optimal and dead, optimal: cka: expected matrices that vary" in errors
+
+
+def test_images_in_common(tmp_path, capsys):
+    x = np.random.default_rng(1).normal(size=(N, 3, 4))
+    names = [f"{i}.png" for i in range(N)]
+    whole = semrsm.rsm(x, ids=names)
+    whole.save(tmp_path / "a.npz")
+    whole.select(names[:1:-1]).save(tmp_path / "b.npz")
+    both = (tmp_path / "a.npz", tmp_path / "b.npz")
+    assert run(capsys, *both)[0] == 2
+    status, text, _ = run(capsys, *both, "--on", "common")
+    assert status == 0
+    assert text.splitlines()[-1].split()[-2:] == ["1", str(N - 2)]
 
 
 def test_an_unknown_method_is_refused_and_help_has_examples(folder, capsys):

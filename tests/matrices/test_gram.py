@@ -281,7 +281,7 @@ NAN[2, 5, 1] = np.nan
         (lambda: semrsm.gram(tokens(), workers=0), "^workers: expected a whole number >= 1"),
         (lambda: semrsm.gram(tokens(), memory="lots"), "^memory: expected a positive number of"),
         (lambda: semrsm.gram(tokens(), memory=-1), "^memory: expected a positive number of"),
-        (lambda: semrsm.gram(tokens(), progress=3), "^progress: expected a function"),
+        (lambda: semrsm.gram(tokens(), progress=3), "^progress: expected True or a function"),
         (lambda: semrsm.rsm(tokens(), kernel="cosin"), "^kernel: .*Did you mean 'cosine'"),
         (lambda: semrsm.rsm(tokens(), matcher="best"), "^matcher: expected one of"),
         (

@@ -108,7 +108,7 @@ def test_to_xarray(gram):
 
 def test_to_rsatoolbox(gram):
     pytest.importorskip("rsatoolbox", reason="an optional dependency")
-    rsm = gram.rsm("linear")
+    rsm = gram.rsm("cosine")
     own = rsm.values.diagonal()
     expected = {
         "one-minus": 1 - rsm.values,

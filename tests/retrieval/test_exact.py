@@ -320,7 +320,7 @@ def test_a_budget_is_kept_and_its_certificate_holds():
         ({"gallery_ids": ["a"]}, r"^ids: expected 20 ids"),
         ({"workers": 0}, r"^workers: expected"),
         ({"memory": 10}, r"^memory: expected at least .* for one query and one image"),
-        ({"progress": 3}, r"^progress: expected a function"),
+        ({"progress": 3}, r"^progress: expected True or a function"),
     ],
 )
 def test_refusals(options, message):

@@ -34,7 +34,7 @@ def test_a_matcher_that_cannot_be_known_again_is_refused(x, tmp_path):
         ({"matchers": ["optimum"]}, "matcher: expected one of"),
         ({"ids": ["a"]}, "ids: expected 3 ids"),
         ({"column_ids": ["a"]}, "column_ids: expected None"),
-        ({"progress": 3}, "progress: expected a function"),
+        ({"progress": 3}, "progress: expected True or a function"),
         ({"workers": 0}, "workers: expected"),
         ({"memory": "much"}, "memory: expected"),
         ({"executor": 3}, "executor: expected a concurrent.futures.Executor or"),

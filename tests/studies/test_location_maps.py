@@ -416,7 +416,7 @@ def test_constant_maps_can_be_drawn(values):
         ({"pairs": [(0, 1), ("photo 0", 1)]}, "^pairs: expected each once"),
         ({"layers": "middle"}, "^layers: 'middle' fits no layer"),
         ({"images": [None]}, "^images: expected 6 photographs"),
-        ({"progress": 3}, "^progress: expected a function"),
+        ({"progress": 3}, "^progress: expected True or a function"),
     ],
 )
 def test_refuses(features, change, message):

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 
+#: One spelling everywhere; the other one is understood too.
+LAYER = ("--layer", "--layers")
+
+
 def add_command(
     subparsers: Any, name: str, run: Callable[[argparse.Namespace], None], text: str, examples: str
 ) -> argparse.ArgumentParser:
@@ -80,11 +84,12 @@ def add_model_options(
     )
     if one_layer:
         group.add_argument(
-            "--layer", help="the layer (default: the last one of the features or of the network)"
+            *LAYER, help="the layer (default: the last one of the features or of the network)"
         )
     else:
         group.add_argument(
-            "--layers",
+            *LAYER,
+            dest="layers",
             nargs="+",
             metavar="LAYER",
             help="names or globs of layers, as the network's named_modules() has them (default: "

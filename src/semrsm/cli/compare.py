@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from ..errors import InputError
 from ..kernels import resolve_kernel
 from ..matrices.cka import cka
-from ..matrices.comparison import Comparison, check_interval
+from ..matrices.comparison import Comparison, UndefinedError, check_interval
 from ..matrices.correlations import METHODS
 from ..matrices.gram import Gram
 from ..matrices.rsa import rsa
@@ -60,6 +61,13 @@ def add(subparsers: Any) -> None:
         "never)",
     )
     parser.add_argument(
+        "--on",
+        choices=("all", "common"),
+        default="all",
+        help="whether both must have the same images, or those in common are compared; images are "
+        "matched by id (default: all)",
+    )
+    parser.add_argument(
         "--kernel",
         help="the kernel of folders and Grams (default: that of the RSM they are compared with, "
         "or else the first one of a folder, or cosine)",
@@ -100,11 +108,15 @@ def run(arguments: argparse.Namespace) -> None:
     pairs = list(itertools.combinations(left, 2) if itself else itertools.product(left, right))
     if not pairs:
         raise InputError(f"B: expected something to compare {str(arguments.a)!r} with")
-    rows = []
+    rows: list[dict[str, Any]] = []
+    undefined: list[str] = []
     for x, y in pairs:
         for method in arguments.method:
+            found: Comparison | None = None
             try:
                 found = _compare(left[x], right[y], method, arguments)
+            except UndefinedError as error:
+                undefined.append(f"{x} and {y}: {error}")
             except InputError as error:
                 raise InputError(f"{x} and {y}: {error}") from error
             row: dict[str, Any] = {
@@ -113,18 +125,32 @@ def run(arguments: argparse.Namespace) -> None:
                 "kernel_a": left[x].kernel,
                 "kernel_b": right[y].kernel,
                 "method": method,
-                "value": found.value,
+                "value": float("nan") if found is None else found.value,
             }
-            if found.interval is not None:
-                row["low"], row["high"] = found.interval
-            rows.append(row | {"images": found.images})
+            if arguments.interval is not None:
+                none = (float("nan"), float("nan"))
+                row["low"], row["high"] = none if found is None else found.interval or none
+            rows.append(row | {"images": len(left[x].row_ids) if found is None else found.images})
+    if len(undefined) == len(rows):
+        raise InputError(undefined[0])
+    for line in undefined:  # a dead layer does not stop the others
+        print(f"semrsm compare: {line}", file=sys.stderr)
     emit({"comparisons": rows}, table_lines(rows, list(rows[0])), as_json=arguments.json)
 
 
 def _compare(a: Any, b: Any, method: str, arguments: argparse.Namespace) -> Comparison:
     if method in METHODS:
-        return rsa(a, b, method=method, diagonal=arguments.diagonal, interval=arguments.interval)
-    return cka(a, b, debiased=method == "debiased-cka", interval=arguments.interval)
+        return rsa(
+            a,
+            b,
+            method=method,
+            diagonal=arguments.diagonal,
+            interval=arguments.interval,
+            on=arguments.on,
+        )
+    return cka(
+        a, b, debiased=method == "debiased-cka", interval=arguments.interval, on=arguments.on
+    )
 
 
 def _opened(path: Path, *, named: bool) -> _Saved:

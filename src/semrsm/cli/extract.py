@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
         run,
         "run a network over a folder of photographs and save the features of some layers",
         "  semrsm extract photos/ --out features.npz\n"
-        "  semrsm extract photos/ --layers '_blocks.1*' --out features.safetensors\n"
+        "  semrsm extract photos/ --layer '_blocks.1*' --out features.safetensors\n"
         "  semrsm extract photos/ --dtype float16 --out features.zarr",
     )
     parser.add_argument("source", type=Path, metavar="PHOTOS", help="a folder of photographs")

@@ -39,7 +39,7 @@ def add(subparsers: Any) -> None:
         run,
         "compute spatio-semantic and semantic RSMs of photographs or of saved features",
         "  semrsm rsm photos/ --out results/\n"
-        "  semrsm rsm photos/ --layers _blocks.10 _blocks.15 --kernel cosine rbf --out results/\n"
+        "  semrsm rsm photos/ --layer _blocks.10 _blocks.15 --kernel cosine rbf --out results/\n"
         "  semrsm rsm features.npy --matcher optimal --memory 4GB --out results/\n"
         "  semrsm rsm features.zarr --matcher optimal --dry-run --out run.zarr\n"
         "  semrsm rsm features.zarr --matcher optimal --scheduler tcp://node1:8786 --out run.zarr",

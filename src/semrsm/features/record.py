@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,8 @@ from ..errors import InputError, did_you_mean
 from ..tokens import Tokens, image_ids, measure
 from . import files
 from .files.content import RESERVED, Content
-from .layers import choose_layers
+from .layer_names import choose_layers
+from .layouts import Layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,6 +115,19 @@ class Features(Mapping[str, Any]):
         return grids
 
     @property
+    def layouts(self) -> dict[str, Layout]:
+        """How each layer was read from the network's output, and whether that is proven.
+
+        Empty where features come from elsewhere. A layout has ``known``, ``"proven"`` or
+        ``"declared"``, its ``reason`` and the ``reading``; ``str`` says all of it.
+        """
+        found = {}
+        for layer, told in self._provenance.get("layouts", {}).items():
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # of a foreign file
+                found[layer] = Layout.from_dict(told)
+        return {layer: found[layer] for layer in self._layers if layer in found}
+
+    @property
     def provenance(self) -> Mapping[str, Any]:
         """Model, weights, preprocessing, versions."""
         return self._provenance
@@ -187,7 +203,8 @@ class Features(Mapping[str, Any]):
             array, grid = self[layer], self.grids.get(layer)
             if array.ndim == 4 or grid is None or grid[0] * grid[1] != array.shape[1]:
                 grid = None  # maps have their own; what does not fit the tokens is not their grid
-            self._tokens[layer] = measure(array, f"features[{layer!r}]", grid=grid)
+            found = measure(array, f"features[{layer!r}]", grid=grid)
+            self._tokens[layer] = replace(found, ids=self.ids)
         return self._tokens[layer]
 
     def save(self, path: str | Path) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.arrays import to_numpy
+from .._internal.html import facts_html
 from .._internal.workers import Cancellation, interruptible
 from ..errors import InputError
 from ..tokens import Block, measure
@@ -54,6 +55,17 @@ class Match:
             f"Match({len(self.permutation)} vectors, matcher={self.matcher!r}, "
             f"value={self.value:.6g}, relative gap={gap:.1e})"
         )
+
+    def _repr_html_(self) -> str:
+        gap = float(relative_gap(self.value, self.upper_bound))
+        facts = {
+            "vectors": len(self.permutation),
+            "matched": int((self.permutation >= 0).sum()),
+            "matcher": self.matcher,
+            "value": f"{self.value:.6g}",
+            "relative gap": f"{gap:.1e}",
+        }
+        return facts_html(facts)
 
 
 def match(

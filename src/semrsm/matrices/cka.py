@@ -10,7 +10,7 @@ import numpy as np
 
 from .._internal.units import memory_budget
 from ..errors import InputError
-from .comparison import Comparison, check_interval, pair, side_of_blocks
+from .comparison import Comparison, UndefinedError, check_interval, pair, side_of_blocks
 from .protocol import ArrayMatrix, Matrix, upper_blocks
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def cka(
     *,
     debiased: bool = False,
     interval: float | None = None,
+    on: str = "all",
     memory: int | str | None = None,
 ) -> Comparison:
     """Centred kernel alignment of two RSMs of the same images.
@@ -44,7 +45,8 @@ def cka(
     Parameters
     ----------
     a, b : RSM, StoredRSM or array-like, shape (N, N)
-        Kernel matrices, the diagonal included. Those on disk are read in blocks.
+        Kernel matrices, the diagonal included. Those on disk are read in blocks. RSMs are matched
+        by their ids, in whatever order; arrays are taken as they are.
     debiased : bool, default False
         Use the unbiased estimator of HSIC [2]_ in place of the biased one [1]_. It ignores the
         diagonals and needs at least four images.
@@ -53,6 +55,9 @@ def cka(
         with a normal approximation, which needs at least six images. Images are left out and not
         resampled, because a repeated image would add its diagonal value to the pairs. The interval
         is symmetric about the value and may reach beyond 1.
+    on : {"all", "common"}, default "all"
+        Whether both must have the same images, or those that both have are compared; the result
+        says which were left out.
     memory : int or str, optional
         The budget, for matrices on disk; as for :func:`semrsm.gram`.
 
@@ -99,7 +104,8 @@ def cka(
     if interval is not None:
         check_interval(interval)
     budget = memory_budget(memory)
-    left, right = pair(a, b, fewest=DEBIASED_IMAGES if debiased else 2)
+    both = pair(a, b, fewest=DEBIASED_IMAGES if debiased else 2, on=on, memory=budget)
+    left, right = both.left, both.right
     count = left.shape[0]
     if interval is not None and count < JACKKNIFE_IMAGES:
         raise InputError(f"interval: expected at least six images for a jackknife; got {count}")
@@ -109,7 +115,7 @@ def cka(
     )
     value = found.value
     if np.isnan(value):
-        raise InputError(
+        raise UndefinedError(
             "cka: expected matrices that vary after centring (HSIC with themselves > 0); got one "
             "that does not"
         )
@@ -117,11 +123,12 @@ def cka(
     if interval is not None:
         bounds = found.jackknife(interval)
         if np.isnan(bounds[0]):
-            raise InputError(
+            raise UndefinedError(
                 "interval: expected matrices that vary after centring whichever image is left "
                 "out; got one whose variation is all due to one image"
             )
-    return Comparison(value, bounds, "debiased CKA" if debiased else "CKA", count)
+    name = "debiased CKA" if debiased else "CKA"
+    return Comparison(value, bounds, name, count, both.left_out)
 
 
 @dataclass(frozen=True)

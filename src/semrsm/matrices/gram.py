@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.html import facts_html
 from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
 from ..matching.assignment import relative_gap
 from ..matching.registry import BASELINE
 from .archive import load_archive, save_archive
+from .arraylike import ArrayLike
+from .names import places
 from .ranges import whole_range
 from .rsm import RSM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..runs.stored import StoredRSM
+
 
 FORMAT = "semrsm.Gram/1"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Gram:
+class Gram(ArrayLike):
     """The matched inner products of N row images and M column images.
+
+    NumPy's functions, operators and indexing work on a Gram as on V, and return arrays.
 
     Attributes
     ----------
@@ -94,6 +101,10 @@ class Gram:
         """An efficient side of a block: here the longer side, since all values are in memory."""
         return max(self.shape)
 
+    def whole(self) -> NDArray[np.float64]:
+        """Return V, shape (N, M)."""
+        return self.values
+
     def block(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Return a part of V.
 
@@ -142,7 +153,34 @@ class Gram:
         """Yield parts that cover every pair once: here the whole Gram, since it is in memory."""
         yield self
 
-    def rsm(self, kernel: str | Kernel = "cosine", *, sigma: float | str | None = None) -> RSM:
+    def select(self, ids: Iterable[Any], columns: Iterable[Any] | None = None) -> Gram:
+        """Return the Gram of some images by their ids; see :meth:`semrsm.RSM.select`."""
+        if self.is_symmetric and columns is not None:
+            raise InputError("columns: expected None for a Gram of one set of images")
+        rows = places(ids, self.row_ids, "ids")
+        others = np.arange(self.shape[1])
+        if self.is_symmetric:
+            others = rows
+        elif columns is not None:
+            others = places(columns, self.column_ids, "columns")
+        at = np.ix_(rows, others)
+        return replace(
+            self,
+            values=self.values[at],
+            upper_bound=self.upper_bound[at],
+            row_squared_norms=self.row_squared_norms[rows],
+            column_squared_norms=self.column_squared_norms[others],
+            row_ids=tuple(self.row_ids[i] for i in rows),
+            column_ids=tuple(self.column_ids[i] for i in others),
+        )
+
+    def rsm(
+        self,
+        kernel: str | Kernel = "cosine",
+        *,
+        sigma: float | str | None = None,
+        like: RSM | StoredRSM | None = None,
+    ) -> RSM:
         """View the Gram through a kernel; nothing is matched again.
 
         Parameters
@@ -154,6 +192,9 @@ class Gram:
             The bandwidth of a kernel that is given by its name and has one (RBF, Laplacian,
             rational quadratic, polynomial), or the rule that finds it; see
             :class:`semrsm.kernels.RBF`. By default the kernel's own rule.
+        like : RSM, optional
+            An RSM under the same kernel whose bandwidth is taken, so that the values of other
+            images, such as test images, can be compared with its values.
 
         Returns
         -------
@@ -162,7 +203,8 @@ class Gram:
         Raises
         ------
         InputError
-            If the kernel or sigma is not known, or the kernel does not take sigma.
+            If the kernel or sigma is not known, the kernel does not take sigma, or `like` is of
+            another kernel.
 
         Examples
         --------
@@ -171,8 +213,19 @@ class Gram:
         >>> gram.rsm("rbf", sigma=3.0)
         RSM(4 x 4, kernel='rbf:sigma=3.0', matcher='optimal', sigma=3)
         """
-        chosen = resolve_kernel(kernel, sigma)
+        chosen = kernel_like(kernel, sigma, like)
         return seen_through(self, chosen.resolved(self), chosen.label)
+
+    def _repr_html_(self) -> str:
+        return facts_html(
+            {
+                "images": "{} × {}".format(*self.shape),
+                "matcher": self.matcher,
+                "dtype": self.dtype.name,
+                "largest relative gap": f"{self.largest_gap:.1e}",
+                "bounds": self.bounds,
+            }
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the Gram to one ``.npz`` file, without pickle; it appears when it is complete.
@@ -256,6 +309,35 @@ class Gram:
             dtype=np.dtype(facts.pop("dtype")),
             **facts,
         )
+
+
+def kernel_like(
+    kernel: str | Kernel, sigma: float | str | None, like: RSM | StoredRSM | None
+) -> Kernel:
+    """Return a kernel, with the bandwidth of another RSM where one is given.
+
+    Raises
+    ------
+    InputError
+        If the kernel or sigma is not known, or the other RSM is of another kernel or has no
+        bandwidth.
+    """
+    if like is None:
+        return resolve_kernel(kernel, sigma)
+    if sigma is not None:
+        raise InputError("sigma: expected None beside like, which brings its own")
+    chosen = resolve_kernel(kernel)
+    found = getattr(like, "sigma", None)
+    if found is None:
+        raise InputError(f"like: expected an RSM whose kernel has a bandwidth; got {like!r}")
+    if chosen.name != str(like.kernel).partition(":")[0] or not isinstance(kernel, str):
+        raise InputError(
+            f"like: expected an RSM under the kernel {kernel!r}, given by name; got one under "
+            f"{like.kernel!r}"
+        )
+    own: Any = resolve_kernel(like.kernel)  # its other options stay
+    numbered: Kernel = replace(own, sigma=float(found))
+    return numbered
 
 
 def seen_through(gram: Gram, kernel: Kernel, label: str) -> RSM:

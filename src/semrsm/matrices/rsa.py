@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from .comparison import (
     BYTES_PER_VALUE,
     FEWEST_VALUES,
     Comparison,
+    UndefinedError,
     check_interval,
     pair,
     side_of_blocks,
@@ -46,6 +47,7 @@ def rsa(
     interval: float | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    on: str = "all",
     memory: int | str | None = None,
 ) -> Comparison:
     """Correlate the entries of two RSMs of the same images (representational similarity analysis).
@@ -53,7 +55,9 @@ def rsa(
     Parameters
     ----------
     a, b : RSM, StoredRSM or array-like, shape (N, N)
-        Symmetric matrices; one entry of each pair of images is used (i < j).
+        Symmetric matrices; one entry of each pair of images is used (i < j). RSMs are matched by
+        their ids, in whatever order; arrays are taken as they are. Pairs that an RSM in memory
+        lacks (NaN) are left out.
     method : {"spearman", "pearson", "kendall"}, default "spearman"
         Rank correlation with mean ranks for ties, linear correlation, or Kendall's τ-b (which needs
         SciPy).
@@ -65,6 +69,9 @@ def rsa(
         entries of one matrix are constant.
     resamples, seed : int
         The number of resamples of the bootstrap, and its seed.
+    on : {"all", "common"}, default "all"
+        Whether both must have the same images, or those that both have are compared; the result
+        says which were left out.
     memory : int or str, optional
         The budget, for matrices on disk; as for :func:`semrsm.gram`. Pearson's correlation reads
         them in blocks, Spearman's computes the ranks in a temporary folder, and Kendall's needs the
@@ -98,7 +105,8 @@ def rsa(
         check_interval(interval)
         check_bootstrap(interval, resamples, seed)
     budget = memory_budget(memory)
-    left, right = pair(a, b, fewest=3)
+    both = pair(a, b, fewest=3, on=on, memory=budget, missing=True)
+    left, right = both.left, both.right
     count = left.shape[0]
     at_hand = in_one_block(left) and in_one_block(right)
     if interval is not None and not at_hand:
@@ -106,16 +114,40 @@ def rsa(
             "interval: expected None for matrices on disk, which a bootstrap would read a thousand "
             "times; load them"
         )
-    value = _value(left, right, method, diagonal=diagonal, memory=budget, at_hand=at_hand)
+    k, other = (_known(matrix) for matrix in (left, right))
+    missing = _missing(k, other, diagonal)
+    if missing:
+        [value] = _resampled(k, other, correlation(method), diagonal, [np.arange(count)])
+    else:
+        value = _value(left, right, method, diagonal=diagonal, memory=budget, at_hand=at_hand)
     if np.isnan(value):
-        raise InputError("rsa: expected matrices whose entries vary; got a constant one")
+        raise UndefinedError("rsa: expected matrices whose entries vary; got a constant one")
     bounds = None
     if interval is not None:
-        everything = slice(0, count)
-        k, other = (matrix.block(everything, everything) for matrix in (left, right))
-        drawn = _resampled(k, other, correlation(method), diagonal, resamples, seed)
+        rng = np.random.default_rng(seed)
+        samples = (rng.integers(count, size=count) for _ in range(resamples))
+        drawn = _resampled(k, other, correlation(method), diagonal, samples)
         bounds = percentile_interval(drawn, interval)
-    return Comparison(float(value), bounds, f"{method} RSA", count)
+    return Comparison(float(value), bounds, f"{method} RSA", count, both.left_out, missing)
+
+
+def _known(matrix: Matrix) -> Array:
+    """Return the values of a matrix in memory; those on disk never lack any, and are not read."""
+    if not in_one_block(matrix):
+        return np.empty((0, 0))
+    return matrix.block(slice(0, matrix.shape[0]), slice(0, matrix.shape[0]))
+
+
+def _missing(left: Array, right: Array, diagonal: bool) -> int:
+    """Count the pairs whose value one of two matrices lacks."""
+    if not left.size or not right.size:
+        if np.isnan(left).any() or np.isnan(right).any():
+            raise InputError(
+                "a, b: expected every pair where one matrix is on disk; the other lacks some"
+            )
+        return 0
+    unknown = np.isnan(left) | np.isnan(right)
+    return int(np.count_nonzero(np.triu(unknown, k=0 if diagonal else 1)))
 
 
 def _value(
@@ -140,16 +172,19 @@ def _value(
 
 
 def _resampled(
-    left: Array, right: Array, correlate: Statistic, diagonal: bool, resamples: int, seed: int
+    left: Array,
+    right: Array,
+    correlate: Statistic,
+    diagonal: bool,
+    samples: Iterable[NDArray[np.int64]],
 ) -> list[float]:
-    """Return the correlation for each resample, whose images are drawn with replacement."""
+    """Return the correlation for each sample of images; copies of an image make no pair."""
     rows, columns = np.triu_indices(len(left), k=0 if diagonal else 1)
-    rng = np.random.default_rng(seed)
+    known = np.isfinite(left) & np.isfinite(right)
     values = []
-    for _ in range(resamples):
-        chosen = rng.integers(len(left), size=len(left))
+    for chosen in samples:
         i, j = chosen[rows], chosen[columns]
-        kept = (i != j) | (rows == columns)
+        kept = ((i != j) | (rows == columns)) & known[i, j]
         i, j = i[kept], j[kept]
         values.append(correlate(left[i, j], right[i, j]) if i.size else float("nan"))
     return values

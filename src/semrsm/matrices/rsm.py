@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, did_you_mean, require
+from ..errors import InputError
 from ..matching.registry import BASELINE
 from .archive import load_archive, save_archive
+from .conversions import Conversions
+from .names import places
 from .ranges import whole_range
 
 if TYPE_CHECKING:
@@ -22,13 +24,12 @@ if TYPE_CHECKING:
 
 FORMAT = "semrsm.RSM/1"
 
-#: How :meth:`RSM.to_rsatoolbox` may turn a similarity K into a dissimilarity.
-DISSIMILARITIES = ("one-minus", "negative", "squared-distance")
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RSM:
+class RSM(Conversions):
     """Similarities between N row images and M column images under one kernel and one matcher.
+
+    NumPy's functions, operators and indexing work on an RSM as on its values, and return arrays.
 
     Attributes
     ----------
@@ -49,6 +50,13 @@ class RSM:
         True where one set of images was compared with itself.
     provenance : mapping
         Where the values come from: versions, shapes, dtype, tolerance, and the caller's entries.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> rsm = semrsm.rsm(np.random.default_rng(0).normal(size=(3, 4, 8)), ids=["a", "b", "c"])
+    >>> rsm.select(["c", "a"]).row_ids, (1 - rsm).shape, float(rsm[0, 0])
+    (('c', 'a'), (3, 3), 1.0)
     """
 
     values: NDArray[np.float64]
@@ -63,7 +71,12 @@ class RSM:
     def __repr__(self) -> str:
         rows, columns = self.values.shape
         sigma = "" if self.sigma is None else f", sigma={self.sigma:.4g}"
-        return f"RSM({rows} x {columns}, kernel={self.kernel!r}, matcher={self.matcher!r}{sigma})"
+        asked = "least_eigenvalue" in vars(self)
+        least = f", least eigenvalue={self.least_eigenvalue:.3g}" if asked else ""
+        return (
+            f"RSM({rows} x {columns}, kernel={self.kernel!r}, matcher={self.matcher!r}{sigma}"
+            f"{least})"
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,6 +87,10 @@ class RSM:
     def block_side(self) -> int:
         """An efficient side of a block: here the longer side, since all values are in memory."""
         return max(self.shape)
+
+    def whole(self) -> NDArray[np.float64]:
+        """Return all values, shape (N, M)."""
+        return self.values
 
     def block(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Return a part of the values, float64; slices without a step."""
@@ -171,85 +188,104 @@ class RSM:
             **facts,
         )
 
-    def to_xarray(self) -> Any:
-        """Return the RSM as an ``xarray.DataArray`` with dimensions ``row`` and ``column``.
-
-        Returns
-        -------
-        xarray.DataArray
-            Coordinates are the image ids; kernel, matcher, sigma and the provenance (as JSON) are
-            attributes.
-
-        Raises
-        ------
-        MissingDependencyError
-            If xarray is not installed.
-        """
-        xarray = require("xarray", extra="bridges", purpose="to_xarray()")
-        attributes: dict[str, Any] = {
-            "kernel": self.kernel,
-            "matcher": self.matcher,
-            "provenance": json.dumps(dict(self.provenance), default=str),
-        }
-        if self.sigma is not None:
-            attributes["sigma"] = self.sigma
-        return xarray.DataArray(
-            self.values,
-            dims=("row", "column"),
-            coords={"row": list(self.row_ids), "column": list(self.column_ids)},
-            name="similarity",
-            attrs=attributes,
-        )
-
-    def to_rsatoolbox(self, dissimilarity: str = "one-minus") -> Any:
-        """Return the RSM as ``rsatoolbox.rdm.RDMs``, turned into dissimilarities by a stated rule.
-
-        rsatoolbox keeps only the upper triangle, so the diagonal is lost.
+    def select(self, ids: Iterable[Any], columns: Iterable[Any] | None = None) -> RSM:
+        """Return the RSM of some images by their ids, in the order given.
 
         Parameters
         ----------
-        dissimilarity : str, default "one-minus"
-            ``"one-minus"``: 1 − K, for kernels with K(x, x) = 1 (cosine, RBF).
-            ``"negative"``: −K, for any kernel.
-            ``"squared-distance"``: K(x, x) + K(y, y) − 2 K(x, y), the squared distance in the
-            feature space of the kernel.
+        ids : iterable of str
+            Row images; also column images where one set was compared with itself.
+        columns : iterable of str, optional
+            Column images, of an RSM of two sets; all by default.
 
         Returns
         -------
-        rsatoolbox.rdm.RDMs
-            One RDM, with the image ids as its pattern descriptor ``"id"``.
+        RSM
 
         Raises
         ------
         InputError
-            If the rule is unknown, or the RSM compares two different sets of images.
-        MissingDependencyError
-            If rsatoolbox is not installed.
+            If an id is unknown or repeated, or `columns` is given for one set of images.
         """
-        if dissimilarity not in DISSIMILARITIES:
-            raise InputError(
-                f"dissimilarity: expected one of {', '.join(DISSIMILARITIES)}; got "
-                f"{dissimilarity!r}.{did_you_mean(str(dissimilarity), DISSIMILARITIES)}"
-            )
-        if not self.is_symmetric:
-            raise InputError(
-                "to_rsatoolbox: expected the RSM of one set of images against itself; got one of "
-                f"{self.values.shape[0]} x {self.values.shape[1]} images of two sets"
-            )
-        rdm = require("rsatoolbox.rdm", extra="bridges", purpose="to_rsatoolbox()")
-        if dissimilarity == "one-minus":
-            values = 1.0 - self.values
-        elif dissimilarity == "negative":
-            values = -self.values
+        rows = places(ids, self.row_ids, "ids")
+        if self.is_symmetric and columns is not None:
+            raise InputError("columns: expected None for an RSM of one set of images")
+        if self.is_symmetric:
+            others = rows
+        elif columns is None:
+            others = np.arange(self.shape[1])
         else:
-            own = np.diagonal(self.values)
-            values = own[:, None] + own[None, :] - 2.0 * self.values
-        upper = np.triu_indices(values.shape[0], k=1)
-        return rdm.RDMs(
-            values[upper][None, :],
-            dissimilarity_measure=f"{dissimilarity} {self.kernel} ({self.matcher})",
-            pattern_descriptors={"id": list(self.row_ids)},
+            others = places(columns, self.column_ids, "columns")
+        return replace(
+            self,
+            values=self.values[np.ix_(rows, others)],
+            row_ids=tuple(self.row_ids[i] for i in rows),
+            column_ids=tuple(self.column_ids[i] for i in others),
         )
+
+    def reorder(self, ids: Iterable[Any]) -> RSM:
+        """Return the RSM with its row images (and columns, of one set) in another order.
+
+        Parameters
+        ----------
+        ids : iterable of str
+            All ids, each once.
+
+        Raises
+        ------
+        InputError
+            If one is missing, unknown or repeated.
+        """
+        names = [str(name) for name in ids]
+        missing = [name for name in self.row_ids if name not in set(names)]
+        if missing:
+            raise InputError(f"ids: expected all {self.shape[0]} ids; {missing[0]!r} is missing")
+        return self.select(names)
+
+    def eigenvalues(self) -> NDArray[np.float64]:
+        """Return the eigenvalues, shape (N,), ascending; a semantic RSM can have negative ones.
+
+        Raises
+        ------
+        InputError
+            If the RSM compares two sets of images, or pairs are missing.
+        """
+        return np.linalg.eigvalsh(self._one_set("eigenvalues")).astype(np.float64, copy=False)
+
+    @cached_property
+    def least_eigenvalue(self) -> float:
+        """The least eigenvalue; once asked for, the repr shows it too."""
+        return float(self.eigenvalues()[0])
+
+    def nearest_psd(self) -> tuple[RSM, float]:
+        """Return the nearest positive semi-definite RSM, and its distance.
+
+        Returns
+        -------
+        rsm : RSM
+            Negative eigenvalues replaced by 0: the nearest such matrix in the Frobenius norm
+            (Higham, "Computing a nearest symmetric positive semidefinite matrix", 1988).
+        distance : float
+            The Frobenius norm of the difference, relative to that of the RSM.
+
+        Raises
+        ------
+        InputError
+            If the RSM compares two sets of images, or pairs are missing.
+        """
+        values, vectors = np.linalg.eigh(self._one_set("nearest_psd"))
+        raised = (vectors * np.maximum(values, 0.0)) @ vectors.T
+        size = float(np.sqrt((values**2).sum()))
+        distance = float(np.sqrt((np.minimum(values, 0.0) ** 2).sum())) / size if size else 0.0
+        provenance = {**self.provenance, "nearest_psd_distance": distance}
+        return replace(self, values=0.5 * (raised + raised.T), provenance=provenance), distance
+
+    def _one_set(self, caller: str) -> NDArray[np.float64]:
+        if not self.is_symmetric:
+            raise InputError(f"{caller}: expected the RSM of one set of images; got one of two")
+        if np.isnan(self.values).any():
+            raise InputError(f"{caller}: expected every pair; some are missing (NaN)")
+        return 0.5 * (self.values + self.values.T)
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Draw the RSM as a heat map; see :func:`semrsm.plot.plot_rsm`.

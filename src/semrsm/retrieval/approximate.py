@@ -18,7 +18,7 @@ from ..matching.assignment import Stage
 from .exact import TopK
 from .index import mean_vectors
 from .question import Question, check_question
-from .results import entries_of, table_of, write_neighbours
+from .results import entries_of, neighbours_html, table_of, write_neighbours
 from .search import Search
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class ApproximateTopK:
             f"ApproximateTopK({queries} queries, k={k} of {len(self.gallery_ids)}, "
             f"kernel={self.kernel!r}, the best of {self.candidates} candidates)"
         )
+
+    def _repr_html_(self) -> str:
+        return neighbours_html(self)
 
     def names(self, query: int) -> list[str]:
         """Return the names of the results of one query."""

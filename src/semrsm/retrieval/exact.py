@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..kernels import Kernel
 from ..matching.assignment import LADDER, Stage
 from .question import check_question
-from .results import entries_of, table_of, write_neighbours
+from .results import entries_of, neighbours_html, table_of, write_neighbours
 from .search import Search
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ class TopK:
             f"TopK({queries} queries, k={k} of {len(self.gallery_ids)}, kernel={self.kernel!r}, "
             f"{exact}, {share:.1%} of the pairs solved)"
         )
+
+    def _repr_html_(self) -> str:
+        return neighbours_html(self)
 
     def names(self, query: int) -> list[str]:
         """Return the names of the results of one query."""

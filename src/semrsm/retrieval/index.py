@@ -12,7 +12,7 @@ import numpy as np
 from .._internal.arrays import is_array_in_memory
 from .._internal.storage.folders import folder_aside, put_in_place
 from ..errors import InputError, require
-from ..tokens import PIECE, FlatImages, Measured, Tokens, image_ids, measure
+from ..tokens import PIECE, FlatImages, Measured, Tokens, ids_of, image_ids, measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class Index:
     ) -> None:
         self.provenance = dict(provenance or {})
         self.tokens = measure(gallery, "gallery")
-        self.ids = image_ids(ids, self.tokens.count, "ids")
+        self.ids = ids_of(self.tokens, ids, "ids")
         if is_array_in_memory(self.tokens.origin) and not self.tokens.in_place:
             self.tokens = self.tokens.part(0, self.tokens.count)  # now, not at every search
         self.means = mean_vectors(self.tokens)
@@ -90,7 +90,7 @@ class Index:
         index = object.__new__(cls)
         index.provenance = dict(provenance)
         index.tokens = tokens
-        index.ids = image_ids(ids, tokens.count, "ids")
+        index.ids = ids_of(tokens, ids, "ids")
         index.means = means
         return index
 
@@ -132,7 +132,9 @@ class Index:
                 f"gallery: expected {self.tokens.channels} channels as in the index; got "
                 f"{more.channels}"
             )
-        names = ids if ids is not None else range(self.count, self.count + more.count)
+        names = ids if ids is not None else more.ids
+        if names is None:
+            names = range(self.count, self.count + more.count)
         added = image_ids(names, more.count, "ids")
         both = self.tokens.followed_by(more)
         means = np.concatenate([self.means, mean_vectors(more)]).astype(both.dtype, copy=False)

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
 from ..matching.optimal import Optimal
 from ..matching.registry import check_comparable
-from ..tokens import Tokens, image_ids, measure
+from ..tokens import Tokens, ids_of, measure
 from .index import Index, mean_vectors
 from .ranking import Ranking
 
@@ -102,7 +102,7 @@ def check_question(
     threads = worker_count(workers)
     limit = memory_budget(memory)
     whole_number(k, "k")
-    check_progress(progress)
+    progress = check_progress(progress)
     rows = measure(queries, "queries")
     if isinstance(gallery, Index):
         if gallery_ids is not None:
@@ -113,7 +113,7 @@ def check_question(
         tokens = rows if gallery is queries else measure(gallery, "gallery")
         index = Index.from_tokens(tokens, gallery_ids, mean_vectors(tokens), {})
     check_comparable(rows, index.tokens, Optimal(), "queries", "gallery")
-    names = image_ids(ids, rows.count, "ids")
+    names = ids_of(rows, ids, "ids")
     left_out = _excluded(exclude, rows.count, index.count)
     available = index.count - (0 if left_out is None else left_out.sum(axis=1))
     if np.min(available) < k:

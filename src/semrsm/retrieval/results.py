@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .._internal.html import table_html
 from .._internal.storage.folders import new_folder
 from .._internal.tables import write_json, write_table
 
@@ -56,6 +58,26 @@ def table_of(found: Neighbours) -> list[dict[str, Any]]:
         )
         for rank, (image, value) in enumerate(zip(images, values, strict=True), start=1)
     ]
+
+
+#: Queries and results that a notebook shows.
+_SHOWN = (10, 5)
+
+
+def neighbours_html(found: Neighbours) -> str:
+    """Return the first queries with their first results as HTML for notebooks."""
+    queries, results = _SHOWN
+    rows = []
+    for query, images, values in zip(
+        found.query_ids[:queries], found.indices.tolist(), found.values.tolist(), strict=False
+    ):
+        row = {"query": query}
+        for rank, (image, value) in enumerate(zip(images, values, strict=True), start=1):
+            if rank <= results:
+                row[f"{rank}"] = f"{found.gallery_ids[image]} ({value:.3f})"
+        rows.append(row)
+    note = f"<p>{html.escape(found.certainty())}</p>"
+    return note + table_html(rows, max(0, len(found.query_ids) - queries))
 
 
 def entries_of(

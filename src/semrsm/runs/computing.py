@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..features import Features
 from ..matching.base import Matcher
 from ..matching.registry import check_comparable, resolve_matchers
-from ..tokens import Tokens, image_ids, measure
+from ..tokens import Tokens, ids_of, measure
 from .executors import check_executor, fill_on
 from .filling import Work
 from .jobs import Job
@@ -35,7 +35,7 @@ def compute_run(
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     executor: Any = None,
     device: str | None = None,
     fill: bool = True,
@@ -63,7 +63,7 @@ def compute_run(
     workers, memory
         As for :func:`semrsm.gram`; the budget does not include the results, since they lie on disk.
         An executor has its own workers, and the budget is for each of its processes.
-    progress : callable, optional
+    progress : callable or bool, optional
         Called as ``progress(done, total)`` in pairs; those of complete tiles count as done.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Computes the tiles in place of threads of this process. Other processes open the features
@@ -107,7 +107,7 @@ def compute_run(
         raise InputError("features: expected at least one layer; got none")
     if others is not None and (missing := sorted(set(features) - set(others))):
         raise InputError(f"others: expected the layers of features; {missing[0]!r} is not there")
-    check_progress(progress)
+    progress = check_progress(progress)
     threads = 1 if executor is not None and workers is None else worker_count(workers)
     budget = memory_budget(memory)
     device_kind(device)
@@ -132,10 +132,10 @@ def compute_run(
     for layer in features:
         rows = _measured(features, layer)
         columns = None if others is None else _measured(others, layer)
-        row_ids = image_ids(_ids_of(features, ids), rows.count, "ids")
+        row_ids = ids_of(rows, _ids_of(features, ids), "ids")
         other_ids = row_ids
         if columns is not None and others is not None:
-            other_ids = image_ids(_ids_of(others, column_ids), columns.count, "column_ids")
+            other_ids = ids_of(columns, _ids_of(others, column_ids), "column_ids")
         elif column_ids is not None:
             raise InputError("column_ids: expected None, since there are no others")
         sides = sides_of(rows, columns, row_ids, other_ids)

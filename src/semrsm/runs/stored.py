@@ -11,8 +11,9 @@ import numpy as np
 
 from .._internal.units import format_bytes, memory_budget
 from ..errors import InputError
-from ..kernels import Kernel, resolve_kernel
-from ..matrices.gram import Gram, kernel_values, seen_through
+from ..kernels import Kernel
+from ..matrices.arraylike import ArrayLike
+from ..matrices.gram import Gram, kernel_like, kernel_values, seen_through
 from ..matrices.ranges import whole_range
 from ..matrices.rsm import RSM
 from .gram_folder import GramFolder
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-class StoredGram:
+class StoredGram(ArrayLike):
     """The Gram of a complete run, read from disk in parts.
 
     Attributes
@@ -55,7 +56,7 @@ class StoredGram:
     def __init__(self, folder: GramFolder) -> None:
         self._folder = folder
         manifest = folder.manifest
-        self.shape = (folder.tiling.rows, folder.tiling.columns)
+        self._shape = (folder.tiling.rows, folder.tiling.columns)
         self.row_squared_norms: Array = folder.rows.squared_norms
         self.column_squared_norms: Array = folder.columns.squared_norms
         self.row_ids: tuple[str, ...] = folder.rows.ids
@@ -74,6 +75,15 @@ class StoredGram:
             f"StoredGram({rows} x {columns}, matcher={self.matcher!r}, "
             f"largest relative gap={self.largest_gap:.1e}, {str(self._folder.path)!r})"
         )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N and M."""
+        return self._shape
+
+    def whole(self) -> Array:
+        """Read V into memory, shape (N, M), if it fits into the default budget."""
+        return self.load().values
 
     @cached_property
     def largest_gap(self) -> float:
@@ -170,13 +180,17 @@ class StoredGram:
         return self.part(slice(None), slice(None))
 
     def rsm(
-        self, kernel: str | Kernel = "cosine", *, sigma: float | str | None = None
+        self,
+        kernel: str | Kernel = "cosine",
+        *,
+        sigma: float | str | None = None,
+        like: RSM | StoredRSM | None = None,
     ) -> StoredRSM:
         """View the Gram through a kernel; nothing is matched or loaded.
 
         Parameters
         ----------
-        kernel, sigma
+        kernel, sigma, like
             As for :meth:`semrsm.Gram.rsm`. The median is the exact one of all pairs, found in
             passes over the tiles.
 
@@ -189,12 +203,12 @@ class StoredGram:
         InputError
             If the kernel or sigma is not known.
         """
-        chosen = resolve_kernel(kernel, sigma)
+        chosen = kernel_like(kernel, sigma, like)
         return StoredRSM(self, chosen.resolved(self), chosen.label)
 
 
 @dataclass(frozen=True, repr=False)
-class StoredRSM:
+class StoredRSM(ArrayLike):
     """A Gram on disk, seen through a kernel, which is computed in parts on demand.
 
     Attributes
@@ -254,6 +268,10 @@ class StoredRSM:
     def block_side(self) -> int:
         """The efficient side of a block."""
         return self.gram.block_side
+
+    def whole(self) -> Array:
+        """Compute all values in memory, shape (N, M), if they fit into the default budget."""
+        return self.load().values
 
     def block(self, rows: slice, columns: slice) -> Array:
         """Compute a part of the RSM, float64."""

@@ -21,7 +21,7 @@ def fill_share(
     world: int = 1,
     features: str | Path | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> RunProgress:
     """Compute every `world`-th tile of a run that has been laid out: one of many workers.
 
@@ -35,7 +35,7 @@ def fill_share(
         The store or file of the features, if this machine has it at another place.
     workers : int, optional
         Threads of this worker.
-    progress : callable, optional
+    progress : callable or bool, optional
         Called as ``progress(done, total)`` in pairs of this worker's share.
 
     Returns
@@ -53,7 +53,7 @@ def fill_share(
         raise InputError(f"world: expected the number of workers, at least 1; got {world!r}")
     if not is_whole_number(rank) or not 0 <= rank < world:
         raise InputError(f"rank: expected a number from 0 to {world - 1}; got {rank!r}")
-    check_progress(progress)
+    progress = check_progress(progress)
     run = open_run(path)
     threads = worker_count(workers)
     shares = []

@@ -77,7 +77,7 @@ def class_agreement(
     seed: int = 0,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> ClassAgreementResult:
     """Correlate representational similarity with the divergence of predicted classes.
 
@@ -133,7 +133,7 @@ def class_agreement(
     >>> [row["matcher"] for row in study.table]
     ['none', 'optimal']
     """
-    check_progress(progress)
+    progress = check_progress(progress)
     by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     check_bootstrap(confidence, resamples, seed)
     features = chosen_features(features, layers, fewest=4)
@@ -359,7 +359,7 @@ STUDY = Study(
     examples="  semrsm study class-agreement imagenet/ --dataset imagenet --limit 200 --out "
     "agreement/\n"
     "  semrsm study class-agreement photos/ --model efficientnet-lite0 efficientnet-lite1 "
-    "--layers _blocks.15 --out agreement/",
+    "--layer _blocks.15 --out agreement/",
     title="Similarity and predicted classes",
     question="Does a network predict similar classes for images that it represents alike? For "
     "every pair of images, the similarity at a layer is compared with the Jensen–Shannon "

@@ -90,7 +90,7 @@ def approximation(
     limit: float = 60.0,
     seed: int = 0,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> ApproximationResult:
     """Measure quality and cost of approximate matchers, and the cost of other exact solvers.
 
@@ -126,7 +126,7 @@ def approximation(
         The seed of the fields.
     memory : int or str, optional
         As for :func:`semrsm.gram`.
-    progress : callable, optional
+    progress : callable or bool, optional
         Called as ``progress(done, total)`` in measurements.
 
     Returns
@@ -160,7 +160,7 @@ def approximation(
     >>> [(row["vectors"], row["matcher"]) for row in study.table]
     [(16, 'greedy'), (16, 'optimal')]
     """
-    check_progress(progress)
+    progress = check_progress(progress)
     by_matcher = resolve_matchers(matchers)
     exact = next((label for label, matcher in by_matcher.items() if _is_exact(matcher)), None)
     if exact is None:
@@ -371,7 +371,7 @@ def _run(inputs: Inputs, options: Options) -> StudyResult:
 STUDY = Study(
     name="approximation",
     help="measure the quality and cost of approximate matchings, beside exact solvers",
-    examples="  semrsm study approximation photos/ --layers _blocks.4 _blocks.10 --out "
+    examples="  semrsm study approximation photos/ --layer _blocks.4 _blocks.10 --out "
     "approximation/\n"
     "  semrsm study approximation --sizes 49 196 784 --out approximation/",
     title="Quality and cost of approximate matchings",

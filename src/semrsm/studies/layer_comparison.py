@@ -80,7 +80,7 @@ def layers(
     interval: float | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> LayersResult:
     """Align the RSMs of all layers and matchers with each other, or with those of another network.
 
@@ -133,7 +133,7 @@ def layers(
     >>> [(row["layer_a"], row["cka"] < 1) for row in study.diagonal]
     [('map', True), ('pooled', False)]
     """
-    check_progress(progress)
+    progress = check_progress(progress)
     by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     fewest = DEBIASED_IMAGES
     if interval is not None:

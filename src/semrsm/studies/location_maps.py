@@ -16,7 +16,7 @@ from .._internal.checks import Progress, check_progress
 from .._internal.provenance import versions
 from ..errors import InputError
 from ..features import Features
-from ..features.layers import middle_layer
+from ..features.layer_names import middle_layer
 from ..features.photographs import Photos
 from ..matching.base import Matcher
 from ..matching.none import NoMatch
@@ -66,7 +66,7 @@ def locations(
     matchers: Sequence[str | Matcher] = MATCHER_NAMES,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> LocationsResult:
     """Map the contribution of each location to the similarity of images, aligned and matched.
 
@@ -89,7 +89,7 @@ def locations(
         pairs.
     workers, memory
         As for :func:`semrsm.gram`; for the choice of pairs.
-    progress : callable, optional
+    progress : callable or bool, optional
         Called as ``progress(done, total)`` in pairs of images matched.
 
     Returns
@@ -135,7 +135,7 @@ def locations(
     moving = [name for name in by_matcher if name != BASELINE]
     if not moving:
         raise InputError("matchers: expected at least one besides 'none', which moves nothing")
-    check_progress(progress)
+    progress = check_progress(progress)
     features = chosen_features(features, layers, fewest=2)
     grids = known_grids(features)
     chosen = None if pairs is None else checked_pairs(pairs, features.ids)
@@ -251,7 +251,7 @@ def _run(inputs: Inputs, options: Options) -> StudyResult:
 STUDY = Study(
     name="locations",
     help="map the contribution of each location to similarity, aligned and matched",
-    examples="  semrsm study locations photos/ --pair a.jpg b.jpg --layers _blocks.10 --out "
+    examples="  semrsm study locations photos/ --pair a.jpg b.jpg --layer _blocks.10 --out "
     "locations/",
     title="Where similarity sits",
     question="How much each place of an image adds to its similarity with another image: aligned, "

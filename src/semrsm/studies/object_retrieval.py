@@ -95,7 +95,7 @@ def retrieval(
     seed: int = 0,
     workers: int | None = None,
     memory: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> RetrievalResult:
     """Retrieve images by representational similarity and score the objects that they share.
 
@@ -176,7 +176,7 @@ def retrieval(
     >>> [round(row["f1"], 2) for row in study.table if row["score"] == "mean"]  # none, optimal
     [0.0, 1.0]
     """
-    check_progress(progress)
+    progress = check_progress(progress)
     by_kernel, by_matcher = resolve_kernels(kernels), resolve_matchers(matchers)
     chosen_baselines = checked_baselines(baselines, by_matcher)
     check_bootstrap(confidence, resamples, seed)

@@ -18,7 +18,19 @@ from .study import Option, Study
 
 #: Options that the command has for every study, and names that it keeps with the parsed ones.
 RESERVED = frozenset(
-    {"h", "help", "json", "source", "dataset", "limit", "model", "size", "layers", "batch_size"}
+    {
+        "h",
+        "help",
+        "json",
+        "source",
+        "dataset",
+        "limit",
+        "model",
+        "size",
+        "layer",
+        "layers",
+        "batch_size",
+    }
     | {"device", "prefix_tokens", "features", "workers", "memory", "out", "overwrite", "run"}
     | {"command", "command_line", "default_model", "study"}
 )

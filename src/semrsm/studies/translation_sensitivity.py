@@ -18,7 +18,7 @@ from .._internal.statistics import auc, separation
 from ..datasets.crops import ShiftedCrops
 from ..errors import InputError
 from ..features import Features, extract, load_model
-from ..features.layers import middle_layer
+from ..features.layer_names import middle_layer
 from ..features.preprocess import Preprocess
 from ..features.record import concept_vectors
 from ..kernels import Kernel, resolve_kernels

@@ -2,7 +2,7 @@
 
 from .block import Block
 from .forms import FlatImages
-from .measuring import image_ids, measure
+from .measuring import ids_of, image_ids, measure
 from .tokens import DIGEST, PIECE, Measured, Tokens, fingerprint
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Measured",
     "Tokens",
     "fingerprint",
+    "ids_of",
     "image_ids",
     "measure",
 ]

@@ -8,7 +8,7 @@ anything of the first two kinds that is sliced like an array (memory maps, Zarr,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -118,6 +118,7 @@ def opened(x: Any, name: str) -> Form:
     InputError
         If `x` has another form, does not hold numbers, or is empty. Nothing has been read then.
     """
+    check_kind(x, name)
     # A bfloat16 tensor is widened block by block: as a whole it would double in size.
     lazy = is_torch_tensor(x) and str(x.dtype) == "torch.bfloat16"
     sliced = hasattr(x, "__getitem__") or isinstance(x, FlatImages)
@@ -139,13 +140,46 @@ def opened(x: Any, name: str) -> Form:
     return form
 
 
+def check_kind(x: Any, name: str) -> None:
+    """Refuse what is often passed in place of features, with the sentence that helps.
+
+    Raises
+    ------
+    InputError
+    """
+    if isinstance(x, str):
+        raise InputError(
+            f"{name}: expected features; got the text {x!r}. kernel= and matcher= are keywords; "
+            "semrsm.load_features opens files"
+        )
+    if isinstance(x, Mapping):
+        layers = ", ".join(map(repr, list(x)[:3])) + (", …" if len(x) > 3 else "")
+        raise InputError(
+            f"{name}: expected the features of one layer; got {len(x)} layers by name ({layers}): "
+            f"pass {name}[{next(iter(x), 'layer')!r}]"
+        )
+    if hasattr(x, "ntotal") and hasattr(x, "search"):
+        raise InputError(
+            f"{name}: expected features or a semrsm.Index; got {type(x).__name__}, which holds "
+            "pooled vectors. semrsm.Index(features) makes an index; approximate_topk uses FAISS "
+            "inside"
+        )
+    if hasattr(x, "row_ids"):
+        raise InputError(f"{name}: expected features; got {x!r}, which was made of some already")
+
+
 def _array(array: Any, name: str) -> Form:
     x = MappedFile.of(array) or array
     shape = tuple(int(n) for n in x.shape)
     if len(shape) not in (3, 4):
+        hint = (
+            f". Pooled vectors (N, D) are images of one vector: {name}[:, None]"
+            if len(shape) == 2
+            else ""
+        )
         raise InputError(
             f"{name}: expected feature maps (N, C, H, W), tokens (N, T, D) or a list of "
-            f"(S, C) arrays; got an array of shape {shape}"
+            f"(S, C) arrays; got an array of shape {shape}{hint}"
         )
     given = to_numpy(x[:0], name).dtype  # also refuses data that is not numeric
     dtype = compute_dtype(given)
@@ -173,9 +207,18 @@ def _list(x: Any, name: str) -> tuple[Form, Any]:
     arrays = [to_numpy(item, f"{name}[{i}]") for i, item in enumerate(items)]
     for i, array in enumerate(arrays):
         if array.ndim != 2:
+            hint = ""
+            if array.ndim == 3:
+                same = len({one.shape for one in arrays}) == 1
+                hint = (
+                    f". Feature maps (C, H, W) of one size: numpy.stack({name})"
+                    if same
+                    else ". Feature maps (C, H, W) of several sizes: [a.reshape(len(a), -1).T "
+                    f"for a in {name}]"
+                )
             raise InputError(
                 f"{name}[{i}]: expected an array (S, C) in a list of images; got shape "
-                f"{array.shape}"
+                f"{array.shape}{hint}"
             )
         if array.shape[1] != arrays[0].shape[1]:
             raise InputError(

@@ -90,10 +90,20 @@ def measure(
     found = _pass_over(raw, name) if measured is None else measured
     return replace(
         raw,
+        ids=_brought(x, len(form.sizes)),
         squared_norms=found.squared_norms,
         exponents=found.exponents,
         in_place=raw.in_place and not found.exponents.any(),
     )
+
+
+def _brought(x: Any, count: int) -> tuple[str, ...] | None:
+    """Return the names of images that a labelled array (xarray) brings on its first axis."""
+    dims, coords = getattr(x, "dims", None), getattr(x, "coords", None)
+    if not dims or coords is None or dims[0] not in coords:
+        return None
+    names = tuple(str(name) for name in np.asarray(coords[dims[0]]).tolist())
+    return names if len(set(names)) == count else None
 
 
 def _checked_grid(
@@ -150,6 +160,17 @@ def _refuse(block: Block, first: int, name: str) -> None:
             )
 
 
+def ids_of(tokens: Tokens, given: Sequence[Any] | None, name: str) -> tuple[str, ...]:
+    """Return the ids that are given, or those that the images bring, or their indices.
+
+    Raises
+    ------
+    InputError
+        As :func:`image_ids`.
+    """
+    return image_ids(tokens.ids if given is None else given, tokens.count, name)
+
+
 def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ...]:
     """Return the ids of `count` images as distinct strings; by default their indices.
 
@@ -172,5 +193,8 @@ def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ..
         raise InputError(f"{name}: expected {count} ids, one for each image; got {len(names)}")
     if len(set(names)) != count:
         twice = next(name for name, times in Counter(names).items() if times > 1)
-        raise InputError(f"{name}: expected distinct ids; got {twice!r} more than once")
+        raise InputError(
+            f"{name}: expected distinct ids; got {twice!r} more than once. Classes of images are "
+            "labels, which studies and figures take"
+        )
     return names

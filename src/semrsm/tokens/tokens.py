@@ -62,6 +62,8 @@ class Tokens:
         Whether a block is a view of the caller's array, which costs no memory.
     origin : object
         The object that was measured; None for a part of it.
+    ids : tuple of str or None
+        The names of the images, where the object that was measured has them.
     """
 
     sizes: NDArray[np.int64]
@@ -74,6 +76,7 @@ class Tokens:
     is_scaled: bool = False
     in_place: bool = False
     origin: Any = field(default=None, repr=False)
+    ids: tuple[str, ...] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         sizes = sorted({int(self.sizes.min()), int(self.sizes.max())})
@@ -163,6 +166,7 @@ class Tokens:
             is_scaled=True,
             in_place=True,
             origin=None,
+            ids=None if self.ids is None else tuple(self.ids[i] for i in images.tolist()),
         )
 
     def followed_by(self, more: Tokens) -> Tokens:
