@@ -56,6 +56,19 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return the kind of an error of another package and the start of its message.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such thing\nand a page about it"))
+    'ValueError: no such thing'
+    """
+    lines = str(error).strip().splitlines()
+    line = lines[0] if lines else ""
+    return f"{type(error).__name__}: {line}"[:300]
+
+
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     """Import an optional dependency, or raise an error that says how to install it.
 

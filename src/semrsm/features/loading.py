@@ -13,7 +13,7 @@ import numpy as np
 from .._internal.checks import is_whole_number
 from ..errors import InputError, did_you_mean
 from .discovery import last_layers
-from .loaders import efficientnet_lite, local, onnx, timm, torchvision, transformers
+from .loaders import efficientnet_lite, local, onnx, packaged_onnx, timm, torchvision, transformers
 from .models import Model
 
 #: From the whole name, the part of it that the loader reads, and the input size (H, W) or None.
@@ -45,13 +45,16 @@ LOADERS: dict[str, Loader] = {
 }
 
 #: The networks that have a short name: the loader of each, and what it reads. The weights of the
-#: EfficientNet-Lites come as Python packages; all others are those of the Hugging Face hub that the
-#: paper's experiments name. Where the paper leaves the variant open (CLIP, SAM, ConvNeXtV2), this
-#: is the one that is taken: the base size, at the smallest patch and the standard resolution.
+#: EfficientNet-Lites, the thin ResNet and the ViT-S/14 come as Python packages; all others are
+#: those of the Hugging Face hub that the paper's experiments name. Where the paper leaves the
+#: variant open (CLIP, SAM, ConvNeXtV2), this is the one that is taken: the base size, at the
+#: smallest patch and the standard resolution.
 NAMES: Mapping[str, tuple[Load, str]] = {
     "efficientnet-lite0": (efficientnet_lite.load, "0"),
     "efficientnet-lite1": (efficientnet_lite.load, "1"),
     "efficientnet-lite2": (efficientnet_lite.load, "2"),
+    "thin-resnet50": (packaged_onnx.load, "thin-resnet50"),
+    "vit-s14-saliency": (packaged_onnx.load, "vit-s14-saliency"),
     "resnet18": (transformers.load, "microsoft/resnet-18"),
     "resnet50": (transformers.load, "microsoft/resnet-50"),
     "resnet101": (transformers.load, "microsoft/resnet-101"),
@@ -117,9 +120,10 @@ def load_model(spec: str | Path, *, size: int | tuple[int, int] | None = None) -
     ----------
     spec : str or Path
         - a short name: ``"efficientnet-lite0"``, ``"-lite1"``, ``"-lite2"`` (weights come as Python
-          packages; nothing is downloaded), ``"resnet18"``, ``"resnet50"``, ``"resnet101"``,
-          ``"convnextv2-base"``, ``"vit-b16"``, ``"vit-l32"``, ``"dinov2-giant"``,
-          ``"dinov2-giant-classifier"`` (with its linear head), ``"clip"``, ``"clipseg"``,
+          packages; nothing is downloaded), ``"thin-resnet50"`` and ``"vit-s14-saliency"`` (a real
+          residual network and a real ViT, ONNX files of Python packages), ``"resnet18"``,
+          ``"resnet50"``, ``"resnet101"``, ``"convnextv2-base"``, ``"vit-b16"``, ``"vit-l32"``,
+          ``"dinov2-giant"``, ``"dinov2-giant-classifier"`` (with its linear head), ``"clip"``, ``"clipseg"``,
           ``"sam"``, ``"bit-50"``;
         - ``"transformers:ORG/NAME"``, or ``"transformers:FOLDER"`` of ``save_pretrained``;
         - ``"timm:NAME"``, or ``"timm:NAME@FILE"`` with the weights of a file (``.safetensors``, or

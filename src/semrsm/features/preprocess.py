@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 #: The filters of Pillow by name; the numbers are its own.
 INTERPOLATIONS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
-FITS = ("crop", "stretch", "pad")
+FITS = ("crop", "stretch", "pad", "letterbox")
+
+#: The channels that a network takes, and what Pillow calls them.
+CHANNELS = {"rgb": "RGB", "bgr": "RGB", "gray": "L"}
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, cut out the centre or pad, normalise: a photograph to float32 (3, H, W).
+    """Resize, cut out the centre or pad, normalise: a photograph to float32 (C, H, W).
 
     Parameters
     ----------
@@ -29,15 +32,18 @@ class Preprocess:
         What the network gets, in pixels: the side of a square, or height and width.
     resize : int or (int, int)
         The box that the image is resized to before the centre of `size` is cut out; not used
-        where `fit` is ``"pad"``.
-    mean, std : (float, float, float)
-        Of each channel, in units of the 8-bit range 0–255.
+        where `fit` is ``"pad"`` or ``"letterbox"``.
+    mean, std : (float, float, float) or (float,)
+        Of each channel that the network takes, in units of the 8-bit range 0–255.
     interpolation : {"bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"}
         The filter of the resizing.
-    fit : {"crop", "stretch", "pad"}
+    fit : {"crop", "stretch", "pad", "letterbox"}
         ``"crop"`` keeps the proportions and covers the box; ``"stretch"`` makes the image exactly
         the box; ``"pad"`` keeps the proportions, fits the image into `size`, in the upper left
-        corner, and leaves zeros after normalisation elsewhere.
+        corner, and leaves zeros after normalisation elsewhere; ``"letterbox"`` is the same with the
+        image in the middle.
+    channels : {"rgb", "bgr", "gray"}
+        What the network takes; ``"gray"`` is one channel, the luminance of ITU-R 601.
 
     Raises
     ------
@@ -54,23 +60,39 @@ class Preprocess:
 
     size: int | tuple[int, int]
     resize: int | tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     interpolation: str = "bicubic"
     fit: str = "crop"
+    channels: str = "rgb"
 
     def __post_init__(self) -> None:
         for name in ("size", "resize"):
             object.__setattr__(self, name, _plain_size(getattr(self, name), name))
         for name in ("mean", "std"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
-        for name, choices in (("interpolation", tuple(INTERPOLATIONS)), ("fit", FITS)):
+        for name, choices in (
+            ("interpolation", tuple(INTERPOLATIONS)), ("fit", FITS), ("channels", tuple(CHANNELS))
+        ):  # fmt: skip
             value = getattr(self, name)
             if value not in choices:
                 raise InputError(
                     f"{name}: expected one of {', '.join(choices)}; got {value!r}."
                     f"{did_you_mean(str(value), choices)}"
                 )
+
+        count = 1 if self.channels == "gray" else 3
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != count:
+                raise InputError(
+                    f"{name}: expected a number for each of {count} channels; got "
+                    f"{getattr(self, name)}"
+                )
+
+    @property
+    def geometry(self) -> Preprocess:
+        """Itself, as preprocessing by the code of a checkpoint has its measured geometry here."""
+        return self
 
     @property
     def height_and_width(self) -> tuple[int, int]:
@@ -87,12 +109,14 @@ class Preprocess:
         return replace(self, size=size, resize=(resize[0], resize[1]))
 
     def __call__(self, image: Image) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Return the image as the network takes it, shape (3, H, W)."""
-        pixels = np.asarray(self._cut(image.convert("RGB")), dtype=np.float32)
+        """Return the image as the network takes it, shape (C, H, W)."""
+        cut = self._cut(image.convert("RGB").convert(CHANNELS[self.channels]))
+        pixels = np.atleast_3d(np.asarray(cut, dtype=np.float32))
+        pixels = pixels[..., ::-1] if self.channels == "bgr" else pixels
         normal = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        height, width = self.height_and_width
-        values = np.zeros((3, height, width), dtype=np.float32)
-        values[:, : normal.shape[0], : normal.shape[1]] = normal.transpose(2, 0, 1)
+        values = np.zeros((len(self.mean), *self.height_and_width), dtype=np.float32)
+        top, left = self._corner(cut)
+        values[:, top : top + cut.height, left : left + cut.width] = normal.transpose(2, 0, 1)
         return values
 
     def crop(self, image: Image) -> Image:
@@ -104,15 +128,24 @@ class Preprocess:
         from PIL import Image as pillow
 
         # What is zero after normalisation is the mean colour.
-        red, green, blue = (min(255, max(0, round(value))) for value in self.mean)
-        canvas = pillow.new("RGB", (width, height), (red, green, blue))
-        canvas.paste(cut, (0, 0))
+        levels = [min(255, max(0, round(value))) for value in self.mean]
+        red, green, blue = levels * 3 if len(levels) == 1 else levels
+        colour = (blue, green, red) if self.channels == "bgr" else (red, green, blue)
+        canvas = pillow.new("RGB", (width, height), colour)
+        canvas.paste(cut, self._corner(cut)[::-1])
         return canvas
+
+    def _corner(self, cut: Image) -> tuple[int, int]:
+        """Return the first row and column of the input that hold the photograph."""
+        if self.fit != "letterbox":
+            return 0, 0
+        height, width = self.height_and_width
+        return (height - cut.height) // 2, (width - cut.width) // 2
 
     def _cut(self, image: Image) -> Image:
         """Return the pixels that the network sees; smaller than `size` only where it is padded."""
         height, width = self.height_and_width
-        if self.fit == "pad":
+        if self.fit in ("pad", "letterbox"):
             scale = min(height / image.height, width / image.width)
             # Halves are rounded up, as by the networks that pad.
             rows = max(1, min(height, int(image.height * scale + 0.5)))
@@ -154,6 +187,8 @@ class Preprocess:
             Of :class:`semrsm.Features`, extracted just now or loaded from a file.
         """
         values = provenance.get("preprocess")
+        if isinstance(values, Mapping) and "geometry" in values:  # of a checkpoint's own code
+            values = values["geometry"]
         return Preprocess(**values) if isinstance(values, Mapping) else None
 
 
@@ -171,3 +206,7 @@ def _plain_size(value: Any, name: str) -> int | tuple[int, int]:
             f"{name}: expected a number of pixels >= 1, or (height, width); got {value!r}"
         )
     return pair[0] if pair[0] == pair[1] else (pair[0], pair[1])
+
+
+#: The usual preprocessing of classifiers of ImageNet.
+IMAGENET = Preprocess(224, 256, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))

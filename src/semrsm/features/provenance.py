@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .checkpoint import CheckpointPreprocess
 from .images import ImageSource
 from .preprocess import Preprocess
 
@@ -60,7 +61,7 @@ def described_preprocess(preprocess: Callable[[Any], Any] | None) -> Any:
     """Return the preprocessing for the provenance: in full where that is possible."""
     if preprocess is None:
         return "done before"
-    if isinstance(preprocess, Preprocess):
+    if isinstance(preprocess, (Preprocess, CheckpointPreprocess)):
         return preprocess.to_dict()
     return without_addresses(repr(preprocess))
 

@@ -7,7 +7,7 @@ with location and loses the shifted crop; a semantic RSM matches concept vectors
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from .._internal.statistics import auc, separation
 from ..datasets.crops import ShiftedCrops
 from ..errors import InputError
 from ..features import Features, extract, load_model
+from ..features.checkpoint import whole_square
 from ..features.layer_names import middle_layer
-from ..features.preprocess import Preprocess
 from ..features.record import concept_vectors
 from ..kernels import Kernel, resolve_kernels
 from ..matching.base import Matcher
@@ -124,11 +124,7 @@ def translation(
     if chosen is None:
         raise InputError("layers: expected names of layers, since the model recommends none")
     # The network sees the whole crop, and nothing around it.
-    preprocess = getattr(loaded, "preprocess", None)
-    side = 224
-    if isinstance(preprocess, Preprocess):
-        side = max(preprocess.height_and_width)
-        preprocess = replace(preprocess, resize=preprocess.size, fit="crop")
+    preprocess, side = whole_square(getattr(loaded, "preprocess", None))
     crops = ShiftedCrops(photos, shifts, size=side)
     features = extract(
         loaded,

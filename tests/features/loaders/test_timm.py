@@ -136,8 +136,9 @@ def test_a_folder_in_the_layout_of_timm(tmp_path):
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
     model = semrsm.load_model(tmp_path)
-    assert (model.preprocess.size, model.preprocess.resize) == (160, 200)
-    assert (model.preprocess.interpolation, model.preprocess.mean) == ("bilinear", (127.5,) * 3)
+    assert (model.preprocess.geometry.size, model.preprocess.geometry.resize) == (160, 200)
+    assert model.preprocess.geometry.interpolation == "bilinear"
+    np.testing.assert_allclose(model.preprocess.geometry.mean, 127.5, rtol=1e-5)
     features = semrsm.extract(model, photos())
     _, output = intermediates(network, model, photos())
     np.testing.assert_allclose(features.logits, output, rtol=1e-3, atol=1e-4)

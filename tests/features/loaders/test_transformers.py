@@ -283,8 +283,8 @@ def test_preprocessing_is_the_checkpoints_own(name, size, folders, tmp_path):
     expected = np.asarray(processor(image, return_tensors="np")["pixel_values"][0])
     np.testing.assert_allclose(model.preprocess(image), expected, atol=2e-3)
     seen = np.asarray(model.preprocess.crop(image), dtype=float).transpose(2, 0, 1)
-    mean = np.reshape(model.preprocess.mean, (3, 1, 1))
-    std = np.reshape(model.preprocess.std, (3, 1, 1))
+    mean = np.reshape(model.preprocess.geometry.mean, (3, 1, 1))
+    std = np.reshape(model.preprocess.geometry.std, (3, 1, 1))
     np.testing.assert_allclose(seen, expected * std + mean, atol=0.6)
 
 
@@ -297,14 +297,14 @@ def test_an_old_preprocessing_file_is_understood(folders, tmp_path):
             "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
         })
     )  # fmt: skip
-    preprocess = semrsm.load_model(tmp_path / "old").preprocess
+    preprocess = semrsm.load_model(tmp_path / "old").preprocess.geometry
     assert (preprocess.size, preprocess.resize, preprocess.fit) == (224, 256, "crop")
 
 
 def test_what_was_seen_can_be_told_from_the_features(folders, tmp_path):
     model = semrsm.load_model(folders("vit")[0])
     path = semrsm.extract(model, photos(1)).save(tmp_path / "f.safetensors")
-    assert Preprocess.of(semrsm.load_features(path).provenance) == model.preprocess
+    assert Preprocess.of(semrsm.load_features(path).provenance) == model.preprocess.geometry
     assert Preprocess.of({"preprocess": "done before"}) is None
 
 

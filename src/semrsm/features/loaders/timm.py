@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, did_you_mean
+from ..checkpoint import checkpoint_preprocess
 from ..models import Model
-from ..preprocess import INTERPOLATIONS, Preprocess
 from .weights import fill, out_of_reach, read_state, require_built, sha256, split_file, spread
-
-#: How images are fitted, in timm's words and ours.
-_FITS: Mapping[str, str] = {"center": "crop", "squash": "stretch", "border": "pad"}
 
 
 def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
@@ -87,14 +83,13 @@ def _finish(
     facts: Mapping[str, Any],
 ) -> Model:
     data = require_built("timm.data", extra="timm", spec=spec)
-    preprocess = _preprocess(data.resolve_model_data_config(module))
-    if size is not None:
-        preprocess = preprocess.at(size)
-        if hasattr(module, "set_input_size"):
-            try:
-                module.set_input_size(img_size=size)
-            except (AssertionError, ValueError, RuntimeError) as error:
-                raise InputError(f"size: {spec!r} cannot take {size}: {error}") from error
+    transform = TimmTransform(data.create_transform, data.resolve_model_data_config(module))
+    preprocess = checkpoint_preprocess(transform, spec, size)
+    if size is not None and hasattr(module, "set_input_size"):
+        try:
+            module.set_input_size(img_size=size)
+        except (AssertionError, ValueError, RuntimeError) as error:
+            raise InputError(f"size: {spec!r} cannot take {size}: {error}") from error
     parts = dict(module.named_modules())
     stages = [info["module"] for info in getattr(module, "feature_info", [])]
     return Model(
@@ -104,7 +99,12 @@ def _finish(
         layers=spread([stage for stage in stages if stage in parts]),
         prefix_tokens=int(getattr(module, "num_prefix_tokens", 0)),
         has_classes=int(getattr(module, "num_classes", 0)) > 0,
-        provenance={**facts, "architecture": type(module).__name__, "timm": timm.__version__},
+        provenance={
+            **facts,
+            "architecture": type(module).__name__,
+            "timm": timm.__version__,
+            "preprocess_from": "checkpoint",
+        },
         channels_last=_channels_last(module),
     )
 
@@ -115,18 +115,31 @@ def _channels_last(module: Any) -> tuple[str, ...]:
     return ("**",) if str(getattr(module, "output_fmt", "NCHW")).endswith("NHWC") else ()
 
 
-def _preprocess(config: Mapping[str, Any]) -> Preprocess:
-    _, height, width = config["input_size"]
-    fit = _FITS.get(config.get("crop_mode") or "center", "crop")
-    share = float(config.get("crop_pct") or 0.875)
-    # timm names "random" where training varies the filter; its own evaluation takes bilinear then.
-    filtered = str(config.get("interpolation") or "bicubic")
-    mean, std = config["mean"], config["std"]
-    return Preprocess(
-        size=(height, width),
-        resize=(math.floor(height / share), math.floor(width / share)),
-        mean=(mean[0] * 255, mean[1] * 255, mean[2] * 255),
-        std=(std[0] * 255, std[1] * 255, std[2] * 255),
-        interpolation=filtered if filtered in INTERPOLATIONS else "bilinear",
-        fit=fit,
-    )
+class TimmTransform:
+    """The evaluation transform of timm for a configuration of data.
+
+    Parameters
+    ----------
+    create : callable
+        ``timm.data.create_transform``.
+    config : mapping
+        Of ``timm.data.resolve_model_data_config``.
+    """
+
+    def __init__(self, create: Callable[..., Any], config: Mapping[str, Any]) -> None:
+        self._create, self._config = create, dict(config)
+        self._run = create(**config, is_training=False)
+
+    def __call__(self, image: Any) -> Any:
+        """Return the tensor (C, H, W) of an image."""
+        return self._run(image)
+
+    def at(self, size: tuple[int, int], own: tuple[int, int] | None) -> Iterator[TimmTransform]:
+        """Yield the transform of the same configuration at another size."""
+        channels = self._config["input_size"][0]
+        yield TimmTransform(self._create, {**self._config, "input_size": (channels, *size)})
+
+    def describe(self) -> dict[str, Any]:
+        """Return the configuration in plain values."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in self._config.items()}
+        return {"class": "timm.data.create_transform", "config": plain}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from typing import Any
 
 from ...errors import InputError, did_you_mean, require
+from ..checkpoint import checkpoint_preprocess
 from ..models import Model
-from ..preprocess import Preprocess
 from .weights import fill, out_of_reach, read_state, require_built, sha256, split_file, spread
 
 
@@ -22,7 +24,10 @@ def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
             f"model: torchvision has no classifier {name!r}.{did_you_mean(name, known)}"
         )
     weights = models.get_model_weights(name).DEFAULT
-    facts: dict[str, Any] = {"torchvision": package.__version__}
+    facts: dict[str, Any] = {
+        "torchvision": package.__version__,
+        "preprocess_from": "checkpoint",
+    }
     if file is not None:
         state = read_state(file)
         facts |= {"weights_file": file.name, "weights_sha256": sha256(file)}
@@ -43,7 +48,7 @@ def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
     head = _classes(state)
     module = models.get_model(name, weights=None, **({} if head is None else {"num_classes": head}))
     fill(module, state, spec)
-    preprocess = _preprocess(weights.transforms())
+    preprocess = checkpoint_preprocess(TorchvisionPreset(weights.transforms()), spec, size)
     if size is not None:
         own = getattr(module, "image_size", None)  # of its vision transformers
         if own is not None and size != (own, own):
@@ -51,7 +56,6 @@ def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
                 f"size: torchvision's {name} takes {own}x{own} only; the same network from timm or "
                 f"transformers takes others; got {size}"
             )
-        preprocess = preprocess.at(size)
     return Model(
         name=f"torchvision:{name}",
         module=module.eval(),
@@ -82,13 +86,43 @@ def _layers(module: Any) -> tuple[str, ...]:
     return ()
 
 
-def _preprocess(transforms: Any) -> Preprocess:
-    """Return what the preset of some weights does."""
-    mean, std = transforms.mean, transforms.std
-    return Preprocess(
-        size=int(transforms.crop_size[0]),
-        resize=int(transforms.resize_size[0]),
-        mean=(mean[0] * 255, mean[1] * 255, mean[2] * 255),
-        std=(std[0] * 255, std[1] * 255, std[2] * 255),
-        interpolation=str(transforms.interpolation.value),
-    )
+class TorchvisionPreset:
+    """The transform that some weights of torchvision were measured with.
+
+    Parameters
+    ----------
+    preset : callable
+        What ``weights.transforms()`` returns.
+    """
+
+    def __init__(self, preset: Any) -> None:
+        self._preset = preset
+
+    def __call__(self, image: Any) -> Any:
+        """Return the tensor (3, H, W) of an image."""
+        return self._preset(image)
+
+    def at(self, size: tuple[int, int], own: tuple[int, int] | None) -> Iterator[TorchvisionPreset]:
+        """Yield the preset with its resizing and its cut at the same proportions."""
+        other = copy.copy(self._preset)
+        if own is None or not hasattr(other, "crop_size"):  # segmentation: resized, not cut
+            other.resize_size = list(size)
+        else:
+            edges = list(other.resize_size)
+            if size[0] * own[1] == size[1] * own[0]:
+                other.resize_size = [round(edge * size[0] / own[0]) for edge in edges]
+            else:
+                # An edge alone keeps proportions: the longer side of the input must be covered.
+                share = max(size[0] / own[0], size[1] / own[1])
+                other.resize_size = [round(max(edges) * share)]
+            other.crop_size = list(size)
+        yield TorchvisionPreset(other)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the class and its attributes in plain values."""
+        attributes = {
+            key: value if isinstance(value, (bool, int, float, list)) else str(value)
+            for key, value in vars(self._preset).items()
+            if not key.startswith("_") and key != "training"
+        }
+        return {"class": type(self._preset).__name__, "config": attributes}

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import InputError, MissingDependencyError, require
 from ..models import Model
-from ..preprocess import INTERPOLATIONS, Preprocess
+from .image_processors import preprocess_of, processor_of
 from .weights import out_of_reach, read_config, spread
 
 #: The vision part of networks that also have others, by the kind of the whole network: what loads
@@ -24,7 +24,10 @@ _TOWERS: Mapping[str, tuple[str, str]] = {
 
 #: Where a checkpoint brings no preprocessing: the input size of the networks whose configuration
 #: does not tell it. (CLIPSeg's tells the size that CLIP was trained at.)
-_USUAL_SIZES: Mapping[str, int] = {"clipseg": 352, "clipseg_vision_model": 352}
+_USUAL_SIZES: Mapping[str, tuple[int, int]] = {
+    "clipseg": (352, 352),
+    "clipseg_vision_model": (352, 352),
+}
 
 #: What lists of blocks are called, in any of the networks.
 _BLOCKS = ("stages", "layers", "layer", "blocks")
@@ -59,7 +62,7 @@ def _load(spec: str, name: str, source: str, size: tuple[int, int] | None) -> Mo
         whole, facts = kind.from_pretrained(
             source, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
-        processor, origin = _processor(package, config, source)
+        processor, origin = processor_of(package, config, source)
     # Poolers stand behind the layers, and networks without a head are often saved without them.
     missing = [key for key in facts["missing_keys"] if "pooler" not in key]
     if missing:
@@ -73,14 +76,11 @@ def _load(spec: str, name: str, source: str, size: tuple[int, int] | None) -> Mo
             f"model: expected a network of images; {spec!r} is a {type(module).__name__}"
         )
     vision = getattr(module.config, "vision_config", module.config)
-    preprocess = preprocess_from(processor, spec)
-    if origin == "defaults":
-        preprocess = preprocess.at(
-            _USUAL_SIZES.get(config.model_type) or _image_size(vision) or (224, 224)
-        )
     if size is not None:
         _check_patches(vision, size)
-        preprocess = preprocess.at(size)
+    elif origin == "defaults":
+        size = _USUAL_SIZES.get(config.model_type) or _image_size(vision) or (224, 224)
+    preprocess = preprocess_of(processor, spec, size, module, strict=origin == "checkpoint")
     is_sam = type(module).__name__ == "SamVisionModel"
     if is_sam:
         _fit_sam(torch, module.vision_encoder, preprocess.height_and_width)
@@ -239,82 +239,3 @@ def _fit_sam(torch: Any, encoder: Any, size: tuple[int, int]) -> None:
             positions, size=grid, mode="bicubic", align_corners=False
         )
         encoder.pos_embed = torch.nn.Parameter(positions.permute(0, 2, 3, 1).contiguous())
-
-
-def _processor(package: Any, config: Any, source: str) -> tuple[Any, str]:
-    """Return the image processor of a checkpoint, or of its kind of network, and which it is."""
-    try:
-        return package.AutoImageProcessor.from_pretrained(source, backend="pil"), "checkpoint"
-    except (OSError, ValueError):
-        if _has_processor(source):
-            raise
-    mapping = package.models.auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES
-    kind = config.model_type.removesuffix("_vision_model").removesuffix("_with_registers")
-    names = mapping.get(config.model_type) or mapping.get(kind) or {}
-    found = getattr(package, names.get("pil") or "BitImageProcessorPil")
-    return found(), "defaults"
-
-
-def _has_processor(source: str) -> bool:
-    """Return whether a folder has a file of preprocessing, so that failing to read it is one."""
-    folder = Path(source)
-    return any(
-        (folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")
-    )
-
-
-def preprocess_from(processor: Any, spec: str) -> Preprocess:
-    """Return what an image processor of transformers does, as a :class:`Preprocess`.
-
-    Parameters
-    ----------
-    processor : object
-        With the attributes of the package's own: ``size``, ``resample``, ``image_mean``, ….
-    spec : str
-        The network, for errors.
-
-    Raises
-    ------
-    InputError
-        If the size is given in a way that leaves images of different sizes different.
-    """
-
-    def get(name: str) -> Any:
-        return getattr(processor, name, None)
-
-    size = {k: int(v) for k, v in dict(get("size") or {}).items() if v}
-    cut = {k: int(v) for k, v in dict(get("crop_size") or {}).items() if v}
-    crop = (cut["height"], cut["width"]) if get("do_center_crop") and "height" in cut else None
-    resize: int | tuple[int, int]
-    fit = "crop"
-    if "height" in size:
-        resize, fit = (size["height"], size["width"]), "stretch"
-        final = crop or resize
-    elif "shortest_edge" in size:
-        resize = size["shortest_edge"]
-        final = crop or (resize, resize)
-        share = get("crop_pct")
-        if share and crop is None:  # ConvNeXt's way: small inputs are cut, large ones are not
-            resize, fit = (int(resize / share), "crop") if resize < 384 else (resize, "stretch")
-    elif "longest_edge" in size:
-        pad = {k: int(v) for k, v in dict(get("pad_size") or {}).items() if v}
-        side = size["longest_edge"]
-        final = (pad.get("height", side), pad.get("width", side))
-        resize, fit = final, "pad"
-    else:
-        raise InputError(f"model: the preprocessing of {spec!r} names no size: {size}")
-    if get("do_resize") is False:
-        resize, fit = final, "crop"
-    scale = float(get("rescale_factor") or 1 / 255) if get("do_rescale") is not False else 1.0
-    normal = get("do_normalize") is not False
-    mean = get("image_mean") if normal else (0.0,) * 3
-    std = get("image_std") if normal else (1.0,) * 3
-    names = {number: name for name, number in INTERPOLATIONS.items()}
-    return Preprocess(
-        size=final,
-        resize=resize,
-        mean=(mean[0] / scale, mean[1] / scale, mean[2] / scale),
-        std=(std[0] / scale, std[1] / scale, std[2] / scale),
-        interpolation=names[2 if get("resample") is None else int(get("resample"))],
-        fit=fit,
-    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, MissingDependencyError, require
+from ...errors import InputError, MissingDependencyError, first_line, require
 
 #: Networks with no more blocks than this have all of them recommended, others one a quarter.
 _FEW = 6
@@ -73,7 +73,7 @@ def read_state(path: Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise InputError(
             f"model: {str(path)!r} cannot be read as a state dict of tensors alone; save it as "
-            f".safetensors, or with torch.save(model.state_dict()): {_first_line(error)}"
+            f".safetensors, or with torch.save(model.state_dict()): {first_line(error)}"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
@@ -117,21 +117,15 @@ def require_built(module: str, *, extra: str, spec: str) -> Any:
     except RuntimeError as error:
         raise MissingDependencyError(
             f"{purpose} needs a torchvision that was built for the installed torch; theirs do not "
-            f"fit ({_first_line(error)}): install both anew, from one place"
+            f"fit ({first_line(error)}): install both anew, from one place"
         ) from error
 
 
 def out_of_reach(spec: str, what: str, advice: str, error: BaseException) -> InputError:
     """Return the error for weights that are neither on this machine nor to be had."""
     return InputError(
-        f"model: {spec!r} needs {what}, which could not be loaded ({_first_line(error)}). {advice}"
+        f"model: {spec!r} needs {what}, which could not be loaded ({first_line(error)}). {advice}"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    line = lines[0] if lines else ""
-    return f"{type(error).__name__}: {line}"[:300]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
