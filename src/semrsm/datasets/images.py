@@ -24,6 +24,7 @@ _NEVER_DECODED = frozenset(("MPEG",))
 
 #: EXIF's tag of the orientation, and the turn of PIL.Image.Transpose that undoes each value.
 _ORIENTATION = 0x0112
+_WITH_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 _TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -114,6 +115,8 @@ def upright_rgb(image: Image) -> Image:
     turn = _TURNS.get(_orientation(image))
     if turn is not None:
         image = image.transpose(module.Transpose[turn])
+        for key in _WITH_ORIENTATION:  # so that it is turned once, however often it comes here
+            image.info.pop(key, None)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         stretched: Image = module.fromarray(_to_8_bits(np.asarray(image), image.mode))
         return stretched.convert("RGB")

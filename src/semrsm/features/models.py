@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from .forward import Forward
-from .images import open_images
+from .opening import open_images
 
 
 @dataclass(frozen=True)
