@@ -14,21 +14,20 @@ using semrsm::Status;
 
 struct Certificate {
   double value, bound;
-  double size;  // the sum of the sizes of the chosen entries, against which a gap is measured
-  bool within(double tolerance) const { return bound - value <= tolerance * size; }
+  // Against the value, which is never larger than the sum of the sizes of the chosen entries.
+  bool within(double tolerance) const {
+    return bound - value <= tolerance * (fabs(value) > fabs(bound) ? fabs(value) : fabs(bound));
+  }
 };
 
 // The sum of the chosen entries of the matrix as given, rounded once.
 template <class P>
-inline double value_of(const P& p, const typename P::Value* from, double& size) {
+inline double value_of(const P& p, const typename P::Value* from) {
   ExactSum sum;
-  size = 0;
   for (int i = 0; i < p.real_rows; ++i) {
     if (p.column_of[i] < 0) continue;
-    const double chosen = static_cast<double>(
-        from[i * p.view.row_stride + p.column_of[i] * p.view.column_stride]);
-    sum.add(chosen);
-    size += fabs(chosen);
+    sum.add(static_cast<double>(
+        from[i * p.view.row_stride + p.column_of[i] * p.view.column_stride]));
   }
   return sum.nearest();
 }
@@ -37,7 +36,7 @@ template <class P>
 inline Certificate certify(const P& p, const typename P::Value* from) {
   Certificate found;
   double nearest;
-  found.value = value_of(p, from, found.size);
+  found.value = value_of(p, from);
   found.bound = dual_bound(p, nearest);
   // Where both sides meet, numbers may be exact, as integers are: then so is the bound.
   if (nearest <= found.value) found.bound = exact_dual_bound(p);

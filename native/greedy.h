@@ -64,8 +64,7 @@ Outcome greedy(const Batch<T>& batch, const Results& results) {
     results.upper_bounds[m] = bound_of_maxima(p);
     const int taken = batch.taken < view.rows ? static_cast<int>(batch.taken) : view.rows;
     match_greedily(p, ranked, taken);
-    double size;
-    results.values[m] = value_of(p, from, size);
+    results.values[m] = value_of(p, from);
     if (results.assigned) {
       write_columns(p, results.assigned + batch.result_offsets[m], taken);
     }

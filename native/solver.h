@@ -17,7 +17,7 @@ struct Batch {
   int64_t count;
   int64_t row_stride;         // elements between rows
   int64_t column_stride;      // elements between columns
-  double tolerance;           // float32 is solved again in float64 at a wider gap / sum |chosen|
+  double tolerance;           // a wider relative gap than this is solved again in float64
   int64_t taken;              // greedy only: leading rows and columns that the caller has matched
   const volatile uint8_t* cancelled;  // becomes non-zero when the caller wants to leave
   // A matrix is left unsolved as soon as its value is known to be smaller than this; null: none is.

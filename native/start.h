@@ -105,6 +105,15 @@ inline bool means_matter(const P& p, const Look<typename P::Value>& look) {
          !(p.largest - p.smallest > T(15) * look.spread);
 }
 
+// Prices start at multiples of a power of two, and epsilon is one (auction.h): where entries are numbers
+// of few digits, integers above all, prices then have no rounding, and the bound meets the value.
+template <class T>
+inline T power_of_two_near(T x) {
+  int exponent;
+  const double mantissa = frexp(static_cast<double>(x), &exponent);
+  return static_cast<T>(ldexp(1.0, mantissa < 0.70710678 ? exponent - 1 : exponent));
+}
+
 // Decides on prices and epsilon; `price` holds the sums of the columns (reading.h). Where columns stay
 // free (fewer rows), only zero prices are known to be feasible.
 template <class P>
@@ -118,8 +127,14 @@ inline void choose_start(P& p) {
   p.spread = wide ? T(4) * look.spread : range;
   const bool means = p.real_rows == p.columns && range > 0 && p.exponent == 0 && !look.ties &&
                      means_matter(p, look);
-  const T share = means ? T(1) / static_cast<T>(p.real_rows) : T(0);
-  for (int64_t k = 0; k < p.stride; ++k) p.price[k] = means ? p.price[k] * share : T(0);
+  if (!means) {
+    for (int64_t k = 0; k < p.stride; ++k) p.price[k] = 0;
+    return;
+  }
+  const T share = T(1) / static_cast<T>(p.real_rows);
+  // Adding and subtracting it rounds to a multiple of a thousandth of the range.
+  const T rounding = power_of_two_near(range) * T(1.5 / 1024) * (sizeof(T) == 4 ? 0x1p23f : T(0x1p52));
+  for (int64_t k = 0; k < p.stride; ++k) p.price[k] = (p.price[k] * share + rounding) - rounding;
 }
 
 }  // namespace
