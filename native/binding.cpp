@@ -74,7 +74,8 @@ void check(const semrsm::Batch<T>& batch, int64_t size, int64_t columns_size) {
   }
 }
 
-// The arguments and results of both kinds of kernel: (status, where) as in semrsm::Outcome.
+// The arguments and results of both kinds of kernel: (status, where) as in semrsm::Outcome. Prices come
+// from exact assignments only: S of the rows, then T of the columns, from price_offsets[m] on.
 template <class T>
 void define(nb::module_& module, const char* name,
             semrsm::Outcome (*semrsm::Kernels::*kernel)(const semrsm::Batch<T>&,
