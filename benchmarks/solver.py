@@ -9,10 +9,10 @@
 Contestants get the same matrices and take turns, and the best round of each counts, in CPU time,
 because the machines that run this are noisy. Slow contestants get fewer rounds.
 
-Tables: `shapes` (fewer rows than columns, against the larger square), `large` (few channels, against
-the product), `small` (S = 49 and 196 in batches, against the product in tiles), `kinds` (random and
-structured matrices, against SciPy and lapx). Features of EfficientNet-Lite0 come from photographs in
-../shared/data/imagenet where that folder is there, else from those of scikit-image.
+Tables: `shapes` (fewer rows than columns, against the larger square), `large` (few channels,
+against the product), `small` (S = 49 and 196 in batches, against the product in tiles), `kinds`
+(random and structured matrices, against SciPy and lapx). Features of EfficientNet-Lite0 come from
+photographs in ../shared/data/imagenet where that folder is there, else from scikit-image.
 """
 
 from __future__ import annotations

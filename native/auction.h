@@ -28,8 +28,9 @@ inline void start_phase(P& p, typename P::Value epsilon) {
 template <class P>
 inline void start_auction(P& p) {
   using T = typename P::Value;
-  p.last_epsilon = power_of_two_near(T(p.remembers ? 0.00015 : 0.0015) * p.spread);
-  start_phase(p, power_of_two_near(T(0.015) * p.spread));
+  const T epsilon = power_of_two_near(T(0.015) * p.spread);
+  p.last_epsilon = epsilon * T(p.remembers ? 1.0 / 64 : 1.0 / 8);
+  start_phase(p, epsilon);
 }
 
 // The first phase. Most problems with fewer rows than columns are easy: rows find their columns from
@@ -91,8 +92,7 @@ inline bool next_phase(P& p) {
   const int unplaced = p.free_count + p.lost;
   if (p.epsilon > 0) {
     const bool last = unplaced > 0 || p.epsilon <= p.last_epsilon;
-    const T smaller = power_of_two_near(p.epsilon * T(0.1));
-    start_phase(p, last ? T(0) : (smaller > p.last_epsilon ? smaller : p.last_epsilon));
+    start_phase(p, last ? T(0) : p.epsilon * T(1.0 / 8));
     return true;
   }
   // Where too many rows did not find a column at once, there is an auction after all, padded.

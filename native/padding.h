@@ -22,13 +22,16 @@ SEMRSM_INLINE bool is_zero_row(const P& p, int i) {
   return i >= p.real_rows;
 }
 
+// The least lane, and its place.
 template <int Shift, class P>
 SEMRSM_INLINE void reduce_nearest(typename P::Vector& nearest, typename P::Indices& place) {
   if constexpr (Shift > 0) {
     using S = typename P::S;
     const typename P::Vector other = S::template rotate<Shift>(nearest);
     const typename P::Indices other_place = S::template rotate<Shift>(place);
-    const typename P::Indices nearer = other < nearest;
+    // Of equals the first, whatever the vector width is.
+    const typename P::Indices nearer =
+        (other < nearest) | ((other == nearest) & (other_place < place));
     place = nearer ? other_place : place;
     nearest = S::min(other, nearest);
     reduce_nearest<Shift / 2, P>(nearest, place);
