@@ -50,16 +50,14 @@ SEMRSM_INLINE void for_doubles(const P& p, Row<typename P::Value> row, const Ste
 
 // max_k (A[i, k] - price_k), each difference rounded once: the maximum is the rounded maximum.
 template <class P>
-inline double most_of_row(const P& p, int i) {
+SEMRSM_INLINE double most_of_row(const P& p, int i) {
   using D = Simd<double, P::width>;
   typename D::Vector best = D::all(-static_cast<double>(INFINITY));
   for_doubles(p, real_row(p, i), [&](typename D::Vector value, typename D::Vector price)
                                      __attribute__((always_inline)) {
     best = D::max(value - price, best);
   });
-  double most = best[0];
-  for (int l = 1; l < D::size; ++l) most = best[l] > most ? best[l] : most;
-  return most;
+  return D::highest(best);
 }
 
 // The same without reading the row, where a remembered column certainly leads: the others had lower

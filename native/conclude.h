@@ -38,8 +38,9 @@ inline Certificate certify(const P& p, const typename P::Value* from) {
   double nearest;
   found.value = value_of(p, from);
   found.bound = dual_bound(p, nearest);
-  // Where both sides meet, numbers may be exact, as integers are: then so is the bound.
-  if (nearest <= found.value) found.bound = exact_dual_bound(p);
+  // Where both sides meet at a number of few digits, as with integers, nothing may have been rounded.
+  const bool few_digits = static_cast<double>(static_cast<float>(found.value)) == found.value;
+  if (nearest <= found.value && few_digits) found.bound = exact_dual_bound(p);
   if (found.bound < found.value) found.bound = found.value;  // which may have been rounded upwards
   return found;
 }
