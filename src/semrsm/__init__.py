@@ -19,7 +19,7 @@ from .tokens import Tokens, measure
 
 if TYPE_CHECKING:
     from .engine.forecast import Forecast, forecast
-    from .features import Features, extract, load_features, load_model
+    from .features import Features, extract, layers, load_features, load_model
     from .matrices.loading import load_rsms
     from .retrieval.approximate import ApproximateTopK, approximate_topk, recall
     from .retrieval.exact import TopK, topk
@@ -49,6 +49,7 @@ __all__ = [
     "forecast",
     "gram",
     "kernels",
+    "layers",
     "load_features",
     "load_model",
     "load_rsms",
@@ -69,7 +70,7 @@ _LATER = {
     name: module
     for module, names in {
         "engine.forecast": ("Forecast", "forecast"),
-        "features": ("Features", "extract", "load_features", "load_model"),
+        "features": ("Features", "extract", "layers", "load_features", "load_model"),
         "matrices.loading": ("load_rsms",),
         "retrieval.approximate": ("ApproximateTopK", "approximate_topk", "recall"),
         "retrieval.exact": ("TopK", "topk"),

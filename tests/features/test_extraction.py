@@ -75,7 +75,6 @@ NAN[3, 0, 0, 0] = np.nan
     [
         (lambda: semrsm.extract(3, images(), layers="a"), "^model: expected a name, a Model or a"),
         (lambda: semrsm.extract("effnet", images(), layers="a"), "^model: "),
-        (lambda: semrsm.extract(Small(), images()), "^layers: expected names of layers; a bare"),
         (lambda: semrsm.extract(Small(), images(), layers=[]), "^layers: expected at least one"),
         (
             lambda: semrsm.extract(Small(), images(), layers="block.0"),

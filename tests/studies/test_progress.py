@@ -24,7 +24,9 @@ OBJECTS = [{"cup"}, {"cup", "pot"}, {"pot"}] * 2
     ],
 )
 def test_refused(study):
-    with pytest.raises(InputError, match=r"^progress: expected True or a function of \(done, total\)"):
+    with pytest.raises(
+        InputError, match=r"^progress: expected True or a function of \(done, total\)"
+    ):
         study()
 
 

@@ -10,9 +10,23 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import SemrsmError
-from . import compare, demo, extract, index, info, merge, report, retrieve, rsm, study, worker
+from . import (
+    compare,
+    demo,
+    extract,
+    index,
+    info,
+    layers,
+    merge,
+    report,
+    retrieve,
+    rsm,
+    study,
+    worker,
+)
 
 COMMANDS = (
+    layers,
     extract,
     rsm,
     worker,

@@ -153,8 +153,9 @@ def describe(path: Path) -> dict[str, Any]:
             layer: f"{' x '.join(map(str, features[layer].shape[1:]))} {features[layer].dtype}"
             for layer in features
         },
+        "layouts": {layer: str(layout) for layer, layout in features.layouts.items()},
         "logits": features.logits is not None,
-        "provenance": dict(features.provenance),
+        "provenance": {k: v for k, v in features.provenance.items() if k != "layouts"},
     }
 
 

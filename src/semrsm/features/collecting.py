@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import InputError
+from .layouts import Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,6 +24,10 @@ class Sink(Protocol):
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shape of one row of each layer, as far as it is known."""
 
+    @property
+    def layouts(self) -> Mapping[str, Layout]:
+        """How each layer is read, as far as it is known."""
+
     def leave_out(self, image: int, why: str) -> None:
         """Note that an image, by its place among all, could not be read."""
 
@@ -31,7 +36,7 @@ class Sink(Protocol):
         images: Sequence[int],
         layers: Mapping[str, Array],
         logits: Array | None,
-        grids: Mapping[str, tuple[int, int]],
+        layouts: Mapping[str, Layout],
     ) -> None:
         """Take the rows of n images, by their places among all."""
 
@@ -48,7 +53,7 @@ class Collected:
         self.images: list[int] = []
         self.left_out: list[tuple[int, str]] = []
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self.grids: dict[str, tuple[int, int]] = {}
+        self.layouts: dict[str, Layout] = {}
 
     @property
     def count(self) -> int:
@@ -64,7 +69,7 @@ class Collected:
         images: Sequence[int],
         layers: Mapping[str, Array],
         logits: Array | None,
-        grids: Mapping[str, tuple[int, int]],
+        layouts: Mapping[str, Layout],
     ) -> None:
         """Take the rows of n images.
 
@@ -84,7 +89,7 @@ class Collected:
             raise InputError("model: expected class scores for all images, or for none")
         if logits is not None and self._logits is not None:
             self._logits[first:last] = logits
-        self.grids.update(grids)
+        self.layouts.update(layouts)
         self.images += images
 
     def _empty(self, rows: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from .._version import __version__
 from ..errors import InputError, require
 from . import store
 from .collecting import Collected, Sink, check_shapes
+from .discovery import last_layers
 from .forward import Forward, usable_device
 from .images import ImageSource, open_images
+from .layouts import Layout
 from .loading import load_model
-from .models import Model
+from .models import Model, forward_of
 from .provenance import described_preprocess, sample_digests, state_hash
 from .reading import batches
 from .record import Features, load_features
@@ -33,6 +35,7 @@ def extract(
     prefix_tokens: int | str = "auto",
     dtype: str = "float32",
     on_error: str = "skip",
+    check: bool = True,
     progress: Callable[[int, int], object] | bool | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -54,7 +57,9 @@ def extract(
         (N, 3, H, W) that is preprocessed already.
     layers : str or sequence of str
         Names as in ``module.named_modules()``, or globs of them: ``*`` stands for anything up to
-        the next dot, ``**`` for anything. By default those that the model recommends.
+        the next dot, ``**`` for anything. One of several outputs of a layer has its address after
+        a colon, ``"stage4:1"``. By default those that the model recommends, and where it
+        recommends none, the last layer at each size of the grid; :func:`semrsm.layers` lists all.
     batch_size : int, default 16
         Images that go through the network together.
     device : str, optional
@@ -64,13 +69,18 @@ def extract(
         has none.
     prefix_tokens : int or {"auto", "keep"}, default "auto"
         How many leading tokens of a token layer (N, T, D) are dropped because they stand for no
-        place (class and register tokens). ``"auto"`` asks the network, and otherwise drops 0, 1 or
-        5 so that a square grid is left; ``"keep"`` drops none.
+        place (class and register tokens). ``"auto"`` takes those that are proven, layer by layer;
+        where nothing is proven it asks the network, and otherwise drops 0, 1 or 5 so that a square
+        grid is left. ``"keep"`` drops none.
     dtype : {"float32", "float16"}, default "float32"
         What the features are kept as.
     on_error : {"skip", "raise"}, default "skip"
         What happens to an image that cannot be read: it is left out, and one warning at the end
         names those left out; or its error is raised.
+    check : bool, default True
+        Whether the layout of each layer is proven before the first image: twenty images of noise go
+        through the network, some of them with one patch changed, and the changes must lie at their
+        places in the output. It is done once for a network, its layers and the size of the input.
     progress : callable or bool, optional
         Called as ``progress(done, total)`` in images.
     out : str or Path, optional
@@ -88,19 +98,21 @@ def extract(
     Features
         With `out`, its layers are arrays on disk that are read when they are sliced.
 
-        Feature maps (N, C, H, W) or tokens (N, T, D) by layer; logits where the module returns
-        class scores (N, K). Its provenance says what was run on what: among others, ``"grids"``
-        has height and width of each layer's grid, for tokens where they make one in the
-        proportions of the input, and ``"preprocess"`` the fields of
-        :class:`semrsm.features.preprocess.Preprocess`.
+        Feature maps (N, C, H, W) or tokens (N, T, D), row by row, by layer; logits where the module
+        returns class scores (N, K). ``layouts`` says how each layer was read and whether that is
+        proven. The provenance has the network, the images and more: ``"grids"`` holds height and
+        width of each layer's grid, for tokens where they make one in the proportions of the input,
+        and ``"preprocess"`` the fields of :class:`semrsm.features.preprocess.Preprocess`.
 
     Raises
     ------
     InputError
         If an argument is not what it must be, a layer does not exist, is not run or is run more
         than once, has no spatial extent, changes its shape between images, or gives NaN or
-        infinite values; or if `out` holds another extraction (the error says what differs) or
-        something else, or another process writes it.
+        infinite values; if it is random, depends on the other images of the batch, or is proven to
+        be laid out in another way than the network or `prefix_tokens` says; or if `out` holds
+        another extraction (the error says what differs) or something else, or another process
+        writes it.
     MissingDependencyError
         If torch or Pillow is not installed, or Zarr for `out`.
     OSError
@@ -125,29 +137,40 @@ def extract(
     progress = check_progress(progress)
     if dtype not in ("float32", "float16"):
         raise InputError(f"dtype: expected 'float32' or 'float16'; got {dtype!r}")
+    if not isinstance(check, bool):
+        raise InputError(f"check: expected True or False; got {check!r}")
     if on_error not in ("skip", "raise"):
         raise InputError(f"on_error: expected 'skip' or 'raise'; got {on_error!r}")
     if out is not None:
         store.check_target(out)
-    if known is not None:
-        forward = known.forward(layers, prefix_tokens=prefix_tokens, dtype=dtype)
-    elif layers is not None:
-        forward = Forward.of(module, layers, prefix_tokens=prefix_tokens, dtype=dtype)
-    else:
-        raise InputError("layers: expected names of layers; a bare module recommends none")
     chosen_preprocess = preprocess or (known.preprocess if known is not None else None)
+    source = open_images(images, chosen_preprocess)
+    if layers is None and (known is None or not known.layers):
+        layers = last_layers(loaded, _first_image(source))
+    forward = forward_of(loaded, layers, prefix_tokens=prefix_tokens, dtype=dtype)
     job = _Job(
         known,
         forward,
-        open_images(images, chosen_preprocess),
+        source,
         chosen_preprocess,
         prefix_tokens,
         batch_size,
         None if device is None else usable_device(device),
         on_error,
         progress,
+        check,
     )
     return _in_memory(job) if out is None else _on_disk(job, out, overwrite=overwrite)
+
+
+def _first_image(source: ImageSource) -> Any:
+    """Return the first image that can be read, as the network gets it, shape (1, C, H, W)."""
+    for place in range(len(source.ids)):
+        read = source.read(place, place + 1, "skip")
+        source.failed = []
+        if read is not None:
+            return read[1]
+    raise InputError("images: expected at least one that can be read; none could be")
 
 
 @dataclass(frozen=True)
@@ -163,13 +186,14 @@ class _Job:
     device: Any
     on_error: str
     progress: Callable[[int, int], object] | None
+    check: bool
 
     def facts(self) -> dict[str, Any]:
         """Return what decides the values, for the provenance and for stores that are begun."""
         import torch
 
         known, module = self.known, self.forward.module
-        prefix = self.forward.layouts.prefix_tokens
+        prefix = self.forward.declared.prefix if self.prefix_tokens == "auto" else None
         here = self.source.preprocessed_here
         return {
             "model": known.name if known is not None else type(module).__name__,
@@ -178,13 +202,14 @@ class _Job:
             "prefix_tokens": self.prefix_tokens if prefix is None else prefix,
             "state_sha256": state_hash(module),
             **(known.provenance if known is not None else {}),
+            **({} if self.check else {"check": False}),
             "semrsm": __version__,
             "torch": torch.__version__,
         }
 
     def fill(self, sink: Sink) -> None:
         """Run the network on the images that the sink lacks."""
-        with self.forward.running(self.device) as run:
+        with self.forward.running(self.device, check=self.check, layouts=sink.layouts) as run:
             for read in batches(
                 self.source, self.batch_size, self.on_error, self.progress, sink.next
             ):
@@ -194,7 +219,7 @@ class _Job:
                     continue
                 found = run(read.batch, read.ids)
                 check_shapes(found.layers, read.ids, sink.shapes)
-                sink.add(read.images, found.layers, found.logits, found.grids)
+                sink.add(read.images, found.layers, found.logits, found.layouts)
 
 
 def _in_memory(job: _Job) -> Features:
@@ -206,7 +231,7 @@ def _in_memory(job: _Job) -> Features:
         kept.arrays(),
         [job.source.ids[image] for image in kept.images],
         kept.logits(),
-        {**job.facts(), "images": kept.count, "grids": kept.grids},
+        {**job.facts(), "images": kept.count, **described_layouts(kept.layouts)},
     )
 
 
@@ -231,9 +256,19 @@ def _on_disk(job: _Job, out: str | Path, *, overwrite: bool) -> Features:
             if not writer.count:
                 _warn_of(writer.left_out)
             _check_any(writer.count)
-            writer.finish({**facts, "images": writer.count, "grids": writer.grids})
+            described = described_layouts(writer.layouts)
+            writer.finish({**facts, "images": writer.count, **described})
     _warn_of(store.left_out_of(out))
     return load_features(out)
+
+
+def described_layouts(layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """Return the entries of a provenance that say how layers were read."""
+    grids = {layer: layout.reading.grid for layer, layout in layouts.items()}
+    return {
+        "grids": {layer: grid for layer, grid in grids.items() if grid is not None},
+        "layouts": {layer: layout.to_dict() for layer, layout in layouts.items()},
+    }
 
 
 def _check_any(count: int) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, require
-from .layers import choose_layers, fitting_layers
-from .layouts import Layouts, first_tensor, grid_of, known_prefix
+from .layer_names import choose_layers, fitting_layers, part_of
+from .layouts import (
+    Declared,
+    Layout,
+    batch_second_parts,
+    chosen_tensor,
+    declared_layouts,
+    proven_layouts,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,13 +33,13 @@ class Response:
         Feature maps (n, C, H, W) or tokens (n, T, D).
     logits : ndarray of float32, shape (n, K), or None
         The class scores, where the network returns them.
-    grids : dict of str to (int, int)
-        Height and width of each layer's grid, where it is known.
+    layouts : dict of str to Layout
+        How each layer was read.
     """
 
     layers: dict[str, Array]
     logits: Array | None
-    grids: dict[str, tuple[int, int]]
+    layouts: dict[str, Layout]
 
 
 #: From a batch (n, C, H, W) and the ids of its images to the response.
@@ -41,16 +48,17 @@ Run = Callable[[Array, Sequence[str]], Response]
 
 @dataclass(frozen=True)
 class Forward:
-    """A network, the layers that are kept, and how their outputs are read.
+    """A network, the layers that are kept, and what is declared about their layouts.
 
     Attributes
     ----------
     module : torch.nn.Module
     layers : list of str
-        In the order of ``module.named_modules()``.
-    layouts : Layouts
+        In the order of ``module.named_modules()``; one of several outputs of a layer has its
+        address after a colon, ``"stage4:1"``.
+    declared : Declared
     arguments : mapping
-        What the module is called with besides the images.
+        What the module is called with besides the images; functions are called with the batch.
     has_classes : bool
         Whether an output (N, K) is class scores; others, such as pooled features, are not.
     dtype : {"float32", "float16"}
@@ -59,7 +67,7 @@ class Forward:
 
     module: Any
     layers: list[str]
-    layouts: Layouts
+    declared: Declared
     arguments: Mapping[str, Any] = field(default_factory=dict)
     has_classes: bool = True
     dtype: str = "float32"
@@ -77,7 +85,7 @@ class Forward:
         has_classes: bool = True,
         dtype: str = "float32",
     ) -> Forward:
-        """Choose the layers of a module and find out how they are read; nothing is run.
+        """Choose the layers of a module; nothing is run.
 
         Parameters
         ----------
@@ -94,19 +102,39 @@ class Forward:
         InputError
             If a layer does not exist, or `prefix_tokens` is not known.
         """
-        prefix = known_prefix(prefix_tokens, declared_prefix, module)
-        chosen = choose_layers([name for name, _ in module.named_modules() if name], layers)
+        own = getattr(module, "num_prefix_tokens", None)
+        prefix = own if declared_prefix is None and isinstance(own, int) else declared_prefix
+        declared = Declared(prefix_tokens, prefix)
+        names = [name for name, _ in module.named_modules() if name]
+        chosen = choose_layers(names, layers)
+        parts = [part_of(layer, names) for layer in chosen]
+        last = fitting_layers(parts, channels_last)
+        if str(getattr(module, "output_fmt", "")).endswith("NHWC"):  # as timm's networks say it
+            last = parts
+        declared = replace(
+            declared,
+            channels_last=frozenset(
+                layer for layer, part in zip(chosen, parts, strict=True) if part in last
+            ),
+            batch_second=batch_second_parts(module, parts),
+        )
         return cls(
             module,
             chosen,
-            Layouts(prefix, frozenset(fitting_layers(chosen, channels_last))),
+            declared,
             {} if arguments is None else arguments,
             has_classes,
             dtype,
         )
 
     @contextmanager
-    def running(self, device: Any = None) -> Iterator[Run]:
+    def running(
+        self,
+        device: Any = None,
+        *,
+        check: bool = True,
+        layouts: Mapping[str, Layout] | None = None,
+    ) -> Iterator[Run]:
         """Yield a function that runs the network on a batch, without gradients.
 
         Modes of all parts, the device and the hooks are restored afterwards.
@@ -115,23 +143,39 @@ class Forward:
         ----------
         device : torch.device, optional
             By default where the parameters are.
+        check : bool, default True
+            Whether layouts are proven before the first batch, by twenty images of noise.
+        layouts : mapping of str to Layout, optional
+            The layouts where they are known already.
         """
         import torch
 
         module = self.module
         parameter = next(module.parameters(), None)
         home = parameter.device if parameter is not None else torch.device("cpu")
-        floats = (p.dtype for p in module.parameters() if p.is_floating_point())
-        number = next(floats, torch.float32)
         target = home if device is None else device
+        known: dict[str, Layout] = dict(layouts or {})
+
+        def forward(batch: Array) -> Any:
+            recorded.clear()
+            return calling(module, batch, self.arguments, target)
+
+        def outputs(batch: Array) -> dict[str, Any]:
+            forward(batch)
+            return self._chosen(recorded)
 
         def run(batch: Array, ids: Sequence[str]) -> Response:
-            recorded.clear()
-            output = module(torch.from_numpy(batch).to(target, number), **self.arguments)
-            return self._response(output, recorded, batch.shape[2:], ids)
+            if not known and check:
+                known.update(proven_layouts(module, self.layers, self.declared, outputs, batch))
+            output = forward(batch)
+            chosen = self._chosen(recorded)
+            if not known:
+                size = batch.shape[2:]
+                known.update(declared_layouts(self.layers, self.declared, chosen, len(ids), size))
+            return self._response(output, chosen, known, ids)
 
         with (
-            _evaluating(module),
+            evaluating(module),
             _on(module, target, home),
             _recording(module, self.layers) as recorded,
             # Not torch.inference_mode(): what a module keeps from it could never be trained with.
@@ -139,21 +183,53 @@ class Forward:
         ):
             yield run
 
-    def _response(
-        self, output: Any, recorded: Mapping[str, Any], size: Sequence[int], ids: Sequence[str]
-    ) -> Response:
-        rows: dict[str, Array] = {}
-        grids: dict[str, tuple[int, int]] = {}
+    def _chosen(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
         for name in self.layers:
             if name not in recorded:
                 raise InputError(f"layers: {name!r} exists, but the network does not run it")
-            values = self.layouts.read(recorded[name], name, len(ids))
-            grid = grid_of(values.shape, size)
-            if grid is not None:
-                grids[name] = grid
-            rows[name] = _numbers(values, name, ids, np.dtype(self.dtype))
+        return {name: recorded[name] for name in self.layers}
+
+    def _response(
+        self,
+        output: Any,
+        outputs: Mapping[str, Any],
+        layouts: Mapping[str, Layout],
+        ids: Sequence[str],
+    ) -> Response:
+        rows: dict[str, Array] = {}
+        for name, tensor in outputs.items():
+            reading = layouts[name].reading
+            if tensor.ndim != len(reading.axes) or tensor.shape[reading.batch_axis] != len(ids):
+                raise InputError(
+                    f"layers: {name!r} gives {tuple(tensor.shape)} for {len(ids)} images; expected "
+                    f"{reading}"
+                )
+            rows[name] = _numbers(reading.apply(tensor), name, ids, np.dtype(self.dtype))
         logits = _logits(output, len(ids)) if self.has_classes else None
-        return Response(rows, None if logits is None else _scores(logits), grids)
+        return Response(rows, None if logits is None else _scores(logits), dict(layouts))
+
+
+def calling(module: Any, batch: Array, arguments: Mapping[str, Any], device: Any = None) -> Any:
+    """Run a module on a batch, in the precision of its parameters, and return its output.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    batch : ndarray of float32, shape (n, C, H, W)
+    arguments : mapping
+        As :class:`Forward` has them.
+    device : torch.device, optional
+        By default that of the first parameter.
+    """
+    import torch
+
+    parameters = list(module.parameters())
+    number = next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
+    if device is None:
+        device = parameters[0].device if parameters else torch.device("cpu")
+    given = torch.from_numpy(np.ascontiguousarray(batch)).to(device, number)
+    more = {name: one(given) if callable(one) else one for name, one in arguments.items()}
+    return module(given, **more)
 
 
 def usable_device(device: str) -> Any:
@@ -176,7 +252,7 @@ def usable_device(device: str) -> Any:
 
 
 @contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
+def evaluating(module: Any) -> Iterator[None]:
     """Put a module into evaluation mode and each of its parts back into its own mode."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
@@ -204,21 +280,25 @@ def _recording(module: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Collect the outputs of the named parts during a forward pass."""
     recorded: dict[str, Any] = {}
     parts = dict(module.named_modules())
+    wanted: dict[str, list[str]] = {}
+    for name in names:
+        wanted.setdefault(part_of(name, parts), []).append(name)
 
-    def hook(name: str) -> Callable[..., None]:
+    def hook(part: str) -> Callable[..., None]:
         def record(_module: Any, _inputs: Any, output: Any) -> None:
-            if name in recorded:
-                raise InputError(
-                    f"layers: the network runs {name!r} more than once for one image, so its "
-                    "output is not one array; choose a layer around it"
-                )
-            # A copy, since a part that works in place (a ReLU) may follow and write over it.
-            found = first_tensor(output)
-            recorded[name] = output if found is None else found.clone()
+            for name in wanted[part]:
+                if name in recorded:
+                    raise InputError(
+                        f"layers: the network runs {part!r} more than once for one image, so its "
+                        "output is not one array; choose a layer around it"
+                    )
+                tensor = chosen_tensor(output, name[len(part) + 1 :], part)
+                # A copy, since a part that works in place (a ReLU) may write over it.
+                recorded[name] = tensor.clone()
 
         return record
 
-    handles = [parts[name].register_forward_hook(hook(name)) for name in names]
+    handles = [parts[part].register_forward_hook(hook(part)) for part in wanted]
     try:
         yield recorded
     finally:

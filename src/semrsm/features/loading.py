@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .._internal.checks import is_whole_number
 from ..errors import InputError, did_you_mean
+from .discovery import last_layers
 from .loaders import efficientnet_lite, local, onnx, packaged_onnx, timm, torchvision, transformers
 from .models import Model
 
@@ -156,19 +159,32 @@ def load_model(spec: str | Path, *, size: int | tuple[int, int] | None = None) -
     semrsm.errors.InputError: model: 'resnet17' is not known. Did you mean 'resnet18'? ...
     """
     text = str(spec)
-    shape = _checked_size(size)
+    shape = checked_size(size)
     if text in NAMES:
         load, rest = NAMES[text]
-        return load(text, rest, shape)
+        return _with_layers(load(text, rest, shape))
     scheme, colon, rest = text.partition(":")
     if colon and scheme in LOADERS:
         if not rest:
             raise InputError(f"model: expected a name after {scheme + ':'!r}; got {text!r}")
-        return LOADERS[scheme].load(text, rest, shape)
+        return _with_layers(LOADERS[scheme].load(text, rest, shape))
     # Last, so that a folder that happens to be called "resnet18" does not hide the network.
     if isinstance(spec, Path) or Path(text).is_dir() or text.startswith((".", "/", "~")):
-        return local.load(text, text, shape)
+        return _with_layers(local.load(text, text, shape))
     raise InputError(f"model: {text!r} is not known.{_hint(text)}")
+
+
+def _with_layers(model: Model) -> Model:
+    """Return a model whose recommended layers have been looked for where it brought none."""
+    if model.layers or not hasattr(model.module, "named_modules"):
+        return model
+    height, width = getattr(model.preprocess, "height_and_width", (224, 224))
+    from PIL import Image
+
+    # Through the preprocessing, since networks may take pixels 0–255, or one channel.
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    noise = np.asarray(model.preprocess(Image.fromarray(pixels)), dtype=np.float32)
+    return replace(model, layers=last_layers(model, noise[None]))
 
 
 def model_forms() -> tuple[str, ...]:
@@ -191,7 +207,14 @@ def _hint(text: str) -> str:
     return f"{near} {forms}"
 
 
-def _checked_size(size: Any) -> tuple[int, int] | None:
+def checked_size(size: Any) -> tuple[int, int] | None:
+    """Return height and width of an input; None where they are not given.
+
+    Raises
+    ------
+    InputError
+        If it is neither a side nor a pair of sides in pixels.
+    """
     if size is None:
         return None
     pair = (size, size) if is_whole_number(size) else size

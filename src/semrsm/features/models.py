@@ -25,7 +25,9 @@ class Model:
     layers : tuple of str
         Spatial layers that are worth comparing, from early to late: the stages of a convolutional
         network, the blocks at a quarter, half, three quarters and the end of a deep transformer.
-        Any other part of the module may be asked for as well.
+        Any other part of the module may be asked for as well. Where there are none,
+        :func:`semrsm.extract` and :func:`semrsm.load_model` find the last layer at each size of
+        the grid by running the network.
     prefix_tokens : int or None
         How many leading tokens of a token layer stand for no place (class and register tokens);
         None where that is not known, and inferred from the number of tokens.
@@ -77,8 +79,11 @@ class Model:
         if read is None:
             return {}
         ids, batch = read
-        with forward.running() as run:
-            return run(batch, ids).grids
+        with forward.running(check=False) as run:
+            layouts = run(batch, ids).layouts
+        return {
+            layer: layout.reading.grid for layer, layout in layouts.items() if layout.reading.grid
+        }
 
     def forward(
         self,
@@ -105,7 +110,7 @@ class Model:
             if not self.layers:
                 raise InputError(
                     "layers: expected names of layers; nothing is known about those of "
-                    f"{self.name!r}"
+                    f"{self.name!r}. semrsm.layers(model) lists them"
                 )
             layers = self.layers
         return Forward.of(
@@ -118,3 +123,17 @@ class Model:
             has_classes=self.has_classes,
             dtype=dtype,
         )
+
+
+def forward_of(
+    model: Any,
+    layers: str | Sequence[str] | None,
+    *,
+    prefix_tokens: int | str = "auto",
+    dtype: str = "float32",
+) -> Forward:
+    """Return how a model or a bare module is run; see :meth:`Model.forward`."""
+    if isinstance(model, Model):
+        return model.forward(layers, prefix_tokens=prefix_tokens, dtype=dtype)
+    assert layers is not None
+    return Forward.of(model, layers, prefix_tokens=prefix_tokens, dtype=dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,8 @@ from ..errors import InputError, did_you_mean
 from ..tokens import Tokens, image_ids, measure
 from . import files
 from .files.content import RESERVED, Content
-from .layers import choose_layers
+from .layer_names import choose_layers
+from .layouts import Layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,6 +113,19 @@ class Features(Mapping[str, Any]):
             elif layer in told:
                 grids[layer] = (int(told[layer][0]), int(told[layer][1]))
         return grids
+
+    @property
+    def layouts(self) -> dict[str, Layout]:
+        """How each layer was read from the network's output, and whether that is proven.
+
+        Empty where features come from elsewhere. A layout has ``known``, ``"proven"`` or
+        ``"declared"``, its ``reason`` and the ``reading``; ``str`` says all of it.
+        """
+        found = {}
+        for layer, told in self._provenance.get("layouts", {}).items():
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # of a foreign file
+                found[layer] = Layout.from_dict(told)
+        return {layer: found[layer] for layer in self._layers if layer in found}
 
     @property
     def provenance(self) -> Mapping[str, Any]:

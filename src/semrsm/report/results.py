@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..features.layers import middle_layer
+from ..features.layer_names import middle_layer
 from ..features.photographs import Photos
 from ..features.record import concept_vectors
 from ..matching.pair import match

@@ -16,7 +16,7 @@ from .._internal.checks import Progress, check_progress
 from .._internal.provenance import versions
 from ..errors import InputError
 from ..features import Features
-from ..features.layers import middle_layer
+from ..features.layer_names import middle_layer
 from ..features.photographs import Photos
 from ..matching.base import Matcher
 from ..matching.none import NoMatch

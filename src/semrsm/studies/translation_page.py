@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..features import Features
-from ..features.layers import middle_layer
+from ..features.layer_names import middle_layer
 from ..kernels import KERNELS
 from ..matching.registry import BASELINE, semantic_of
 from ..plot import matcher_words

@@ -19,7 +19,7 @@ from ..datasets.crops import ShiftedCrops
 from ..errors import InputError
 from ..features import Features, extract, load_model
 from ..features.checkpoint import whole_square
-from ..features.layers import middle_layer
+from ..features.layer_names import middle_layer
 from ..features.record import concept_vectors
 from ..kernels import Kernel, resolve_kernels
 from ..matching.base import Matcher

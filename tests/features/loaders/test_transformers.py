@@ -212,7 +212,7 @@ def test_sam_turns_the_parts_of_its_blocks_too(folders):
     model = semrsm.load_model(folders("sam")[0])
     features = semrsm.extract(model, photos(1), layers=["vision_encoder.layers.1.mlp"])
     assert features["vision_encoder.layers.1.mlp"].shape == (1, 32, 16, 16)
-    with pytest.raises(InputError, match="expected the images first"):
+    with pytest.raises(InputError, match="expected an axis that counts the images"):
         semrsm.extract(model, photos(1), layers="vision_encoder.layers.0.attn")
 
 

@@ -15,6 +15,7 @@ from ..._internal.arrays import Array
 from ..._internal.storage.files import to_disk
 from ...errors import InputError, require
 from ...tokens import fingerprint, measure
+from ..layouts import Layout
 from .format import (
     CHUNK_BYTES,
     CHUNK_IMAGES,
@@ -82,7 +83,7 @@ class Writer:
         images: Sequence[int],
         layers: Mapping[str, Array],
         logits: Array | None,
-        grids: Mapping[str, Any],
+        layouts: Mapping[str, Layout],
     ) -> None:
         """Add rows, given the images that they belong to; those that are there are skipped.
 
@@ -94,7 +95,7 @@ class Writer:
             If a chunk cannot be written. It names the store.
         """
         if not self._buffers:
-            self._begin(layers, logits, grids)
+            self._begin(layers, logits, layouts)
         name = self._attributes["logits"]
         if (logits is None) != (name is None):
             raise InputError("model: expected class scores for all images, or for none")
@@ -139,18 +140,19 @@ class Writer:
         shutil.rmtree(self._folder / ".progress", ignore_errors=True)
 
     @property
-    def grids(self) -> dict[str, Any]:
-        """Height and width of the grids of the layers, as :meth:`add` was told them first."""
-        return dict(self._attributes["grids"])
+    def layouts(self) -> dict[str, Layout]:
+        """How each layer is read, as :meth:`add` was told first; empty before."""
+        told = self._attributes.get("layouts", {})
+        return {layer: Layout.from_dict(values) for layer, values in told.items()}
 
     def _begin(
-        self, layers: Mapping[str, Array], logits: Array | None, grids: Mapping[str, Any]
+        self, layers: Mapping[str, Array], logits: Array | None, layouts: Mapping[str, Layout]
     ) -> None:
         """Make the arrays, now that their shapes are known."""
         names = array_names(layers)
         arrays = {names[layer]: rows for layer, rows in layers.items()}
         self._attributes["arrays"] = names
-        self._attributes["grids"] = dict(grids)
+        self._attributes["layouts"] = {k: layout.to_dict() for k, layout in layouts.items()}
         self._attributes["logits"] = None
         if logits is not None:
             self._attributes["logits"] = "logits"
@@ -193,7 +195,7 @@ class Writer:
             left.unlink(missing_ok=True)
         records = records_of(self._folder)
         if not records:  # its arrays may be half made: made again
-            for key in ("arrays", "logits", "images_per_chunk", "grids"):
+            for key in ("arrays", "logits", "images_per_chunk"):
                 self._attributes.pop(key, None)
             return
         for name in self._names():

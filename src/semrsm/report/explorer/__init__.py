@@ -5,7 +5,7 @@ page: no library and no build step. The Python side computes every number and ev
 script draws, and never computes a similarity.
 """
 
-from ...features.layers import middle_layer
+from ...features.layer_names import middle_layer
 from .beginning import Start
 from .exploration import Exploration, explore
 from .views import MOST_IMAGES

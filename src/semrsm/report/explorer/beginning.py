@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, did_you_mean
-from ...features.layers import middle_layer
+from ...features.layer_names import middle_layer
 from ...matching.registry import BASELINE, semantic_of
 from .matches import most_changed
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
 from ..errors import InputError, did_you_mean
+from .layouts.outputs import SEPARATOR
 
 #: The number of concept vectors that figures show best: few enough to be seen one by one, small
 #: enough to tell things apart.
@@ -22,7 +23,8 @@ def choose_layers(names: Sequence[str], wanted: str | Sequence[str]) -> list[str
     names : sequence of str
         All layers.
     wanted : str or sequence of str
-        Exact names, or globs: ``*`` and ``?`` do not cross a dot, ``**`` does.
+        Exact names, or globs: ``*`` and ``?`` do not cross a dot, ``**`` does. One of several
+        outputs of a layer has its address after a colon: ``"stage4:1"``.
 
     Raises
     ------
@@ -38,8 +40,13 @@ def choose_layers(names: Sequence[str], wanted: str | Sequence[str]) -> list[str
     if not patterns:
         raise InputError("layers: expected at least one name; got none")
     chosen: set[str] = set()
+    addressed: list[str] = []
     for pattern in patterns:
         found = fitting_layers(names, [pattern])
+        if not found and (part := part_of(str(pattern), names)) in names:
+            addressed.append(str(pattern))
+            chosen.add(part)
+            continue
         if not found:
             shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if names[12:] else "")
             raise InputError(
@@ -47,7 +54,28 @@ def choose_layers(names: Sequence[str], wanted: str | Sequence[str]) -> list[str
                 f"There are {shown}"
             )
         chosen.update(found)
-    return [name for name in names if name in chosen]
+        addressed += found
+    return [
+        layer
+        for name in names
+        if name in chosen
+        for layer in dict.fromkeys(addressed)
+        if part_of(layer, names) == name
+    ]
+
+
+def part_of(layer: str, names: Container[str]) -> str:
+    """Return the part of a network that a layer is an output of: the layer without its address.
+
+    Examples
+    --------
+    >>> part_of("stage4:1", ["stage3", "stage4"]), part_of("Relu:0", ["Relu:0"])
+    ('stage4', 'Relu:0')
+    """
+    part = layer
+    while part not in names and SEPARATOR in part:
+        part = part.rpartition(SEPARATOR)[0]
+    return part
 
 
 def fitting_layers(names: Sequence[str], patterns: Sequence[str]) -> list[str]:

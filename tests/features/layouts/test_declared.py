@@ -56,6 +56,9 @@ def test_parts_that_work_on_pieces_of_images_are_refused():
 
     message = r"^layers: 'body' gives \(20, 3, 11, 11\) for 5 images; expected the images first"
     with pytest.raises(InputError, match=message):
+        semrsm.extract(Windows(), images(), layers="body", check=False)
+    message = r"^layers: 'body' gives \(4, 3, 11, 11\) for one image and \(8, 3, 11, 11\) for two"
+    with pytest.raises(InputError, match=message):
         semrsm.extract(Windows(), images(), layers="body")
 
 
@@ -68,7 +71,7 @@ def test_layers_that_do_not_keep_images_apart_are_refused():
         def forward(self, x):
             return self.inner(x.reshape(-1, 3, 4, 4)).mean()
 
-    with pytest.raises(InputError, match="expected the images first"):
+    with pytest.raises(InputError, match="expected an axis that counts the images"):
         semrsm.extract(Pieces(), torch.rand(2, 3, 8, 8), layers="inner")
 
 

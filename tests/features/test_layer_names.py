@@ -2,7 +2,7 @@
 
 import pytest
 
-from semrsm.features.layers import choose_layers, middle_layer
+from semrsm.features.layer_names import choose_layers, middle_layer
 
 
 def test_globs():

@@ -1,0 +1,1 @@
+"""Conformance of features: every family of networks of three libraries."""
