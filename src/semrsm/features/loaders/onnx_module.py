@@ -75,10 +75,9 @@ def _as_wanted(images: Array, wanted: ImageInput, name: str) -> Array:
         )
     if wanted.dtype == "uint8":
         whole = np.rint(images)
-        shares = images.max() <= 1 and np.abs(whole - images).max() > 1e-3
-        if whole.min() < 0 or whole.max() > 255 or shares:
+        if whole.min() < 0 or whole.max() > 255 or np.abs(whole - images).max() > 1e-3:
             raise InputError(
-                f"images: expected pixel values 0–255, as {name!r} takes them (uint8); got "
+                f"images: expected whole pixel values 0–255, as {name!r} takes them (uint8); got "
                 f"values from {images.min():.3g} to {images.max():.3g}, preprocessed otherwise"
             )
         images = whole
