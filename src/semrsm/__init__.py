@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from . import kernels, matchers
 from ._version import __version__
 from .api import gram, rsm
-from .matching.assignment import Assignment, assign
+from .matching.assigning import assign
 from .matching.pair import Match, match
+from .matching.solution import Assignment
 from .matrices.cka import cka
 from .matrices.comparison import Comparison
 from .matrices.gram import Gram
