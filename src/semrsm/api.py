@@ -18,7 +18,7 @@ from .engine.plan import make_plan
 from .errors import InputError
 from .kernels import Kernel, resolve_kernel
 from .matching.assignment import NotFiniteError
-from .matching.base import Matcher
+from .matching.base import Matcher, numbers_found
 from .matching.registry import check_comparable, overflow_error, resolve_matcher
 from .matrices.gram import Gram
 from .matrices.rsm import RSM
@@ -163,22 +163,26 @@ def gram(
 
     plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
     try:
-        values, upper_bound = engine.matched(rows, columns, chosen, plan, progress)
+        working = chosen.resolved(rows, columns)
+        values, upper_bound = engine.matched(rows, columns, working, plan, progress)
+        row_norms = working.squared_norms(rows)
+        column_norms = row_norms if columns is None else working.squared_norms(columns)
     except NotFiniteError:
         raise overflow_error("x", "y") from None
     dtype = np.promote_types(rows.dtype, other.dtype)
     return Gram(
         values=values,
         upper_bound=upper_bound,
-        row_squared_norms=rows.squared_norms,
-        column_squared_norms=other.squared_norms,
+        row_squared_norms=row_norms,
+        column_squared_norms=column_norms,
         row_ids=names,
         column_ids=column_names,
         matcher=chosen.label,
         dtype=dtype,
         is_symmetric=columns is None,
-        is_matched=chosen.solves,
+        is_matched=chosen.is_matched,
         bounds=chosen.bounds,
+        resolved=numbers_found(chosen, working),
         provenance={
             "semrsm": __version__,
             "numpy": np.__version__,

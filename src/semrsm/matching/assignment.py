@@ -85,6 +85,45 @@ def relative_gap(value: ArrayLike, upper_bound: ArrayLike) -> NDArray[np.float64
     return gap
 
 
+def norm_gap(
+    value: ArrayLike, upper_bound: ArrayLike, row_squared: ArrayLike, column_squared: ArrayLike
+) -> NDArray[np.float64]:
+    """Return (upper bound − value) ÷ (‖X‖ ‖Y‖), and 0 where a norm is 0.
+
+    The gap of matchers with constraints of their own: their values may be near zero or below it.
+
+    Parameters
+    ----------
+    value, upper_bound : array-like of float64
+        Arrays of one shape.
+    row_squared, column_squared : array-like of float64
+        The squared norms, in shapes that broadcast to it.
+
+    Returns
+    -------
+    ndarray of float64
+    """
+    gap = np.asarray(upper_bound, np.float64) - np.asarray(value, np.float64)
+    size = np.sqrt(np.asarray(row_squared)) * np.sqrt(np.asarray(column_squared))
+    size = np.broadcast_to(size, gap.shape)
+    found = np.zeros(gap.shape)
+    np.divide(gap, size, out=found, where=size > 0)
+    return found
+
+
+def gaps(
+    bounds: str,
+    value: ArrayLike,
+    upper_bound: ArrayLike,
+    row_squared: ArrayLike,
+    column_squared: ArrayLike,
+) -> NDArray[np.float64]:
+    """Return the gaps as results report them: :func:`norm_gap` if the bounds are "own"."""
+    if bounds == "own":
+        return norm_gap(value, upper_bound, row_squared, column_squared)
+    return relative_gap(value, upper_bound)
+
+
 def assign(
     affinity: Any, *, tolerance: float = TOLERANCE, workers: int | None = None
 ) -> Assignment:
