@@ -75,6 +75,12 @@ def add(subparsers: Any) -> None:
         help=f"one of {', '.join(ordering)} (default: %(default)s)",
     )
     parser.add_argument(
+        "--matcher",
+        default="optimal",
+        help="optimal, displacement or maxsim, with options, such as displacement:penalty=2x "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--sigma",
         type=float,
         help=f"bandwidth of {', '.join(wide)}; the order does not depend on it",
@@ -162,7 +168,14 @@ def run(arguments: argparse.Namespace) -> None:
         }
         found: TopK | ApproximateTopK
         if arguments.approximate is None:
-            found = topk(queries.images, index, arguments.k, budget=arguments.budget, **options)
+            found = topk(
+                queries.images,
+                index,
+                arguments.k,
+                matcher=arguments.matcher,
+                budget=arguments.budget,
+                **options,
+            )
         else:
             found = approximate_topk(
                 queries.images, index, arguments.k, candidates=arguments.approximate, **options
@@ -170,6 +183,7 @@ def run(arguments: argparse.Namespace) -> None:
     facts = {
         "command": arguments.command_line,
         "kernel": repr(kernel),
+        "matcher": arguments.matcher,
         **found.certificate(),
         "queries_from": queries.origin,
         "gallery_from": gallery.origin,

@@ -137,8 +137,10 @@ class Matcher(ABC):
         matchers whose :meth:`prepare` and :meth:`pairs` are those of ``"none"`` or ``"optimal"``.
     copies_blocks : bool
         Whether :meth:`prepare` needs memory for a copy.
-    is_searched : bool
-        Whether :func:`semrsm.topk` ranks images as this matcher does, without solving every pair.
+    searched_by : {"bounds", "values"} or None
+        How :func:`semrsm.topk` finds the best images: "bounds" if the matcher is the optimal
+        matching of the images that :meth:`searched` returns, and "values" if a pair costs no more
+        than a bound would; None where it does not.
     """
 
     name: ClassVar[str]
@@ -152,6 +154,7 @@ class Matcher(ABC):
     solves_self: ClassVar[bool] = False
     engines: ClassVar[tuple[str, ...]] = ("cpu",)
     copies_blocks: ClassVar[bool] = False
+    searched_by: str | None = None
 
     @property
     def label(self) -> str:
@@ -160,8 +163,20 @@ class Matcher(ABC):
 
     @property
     def is_searched(self) -> bool:
-        """Whether :func:`semrsm.topk` ranks images as this matcher does; by default it does not."""
-        return False
+        """Whether :func:`semrsm.topk` ranks images as this matcher does."""
+        return self.searched_by is not None
+
+    def searched(self, tokens: Tokens) -> Tokens:
+        """Return images whose optimal matching orders images as this matcher does.
+
+        Its V is that of this matcher, and its squared norms those of :meth:`squared_norms`, plus
+        one number that is the same for all images: :meth:`searched_constant`.
+        """
+        return tokens
+
+    def searched_constant(self, tokens: Tokens) -> float:
+        """Return what V and the squared norms of :meth:`searched` images exceed the matcher's by."""
+        return 0.0
 
     def resolved(self, rows: Tokens, columns: Tokens | None) -> Matcher:
         """Return the matcher with every rule over the data set turned into a number, once.

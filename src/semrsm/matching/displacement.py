@@ -21,6 +21,8 @@ from .recompute import inner_products
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .._internal.arrays import Array
+
 #: The most pairs that the unit of the penalty is found from, and the most entries of their matrices
 #: (a few seconds).
 UNIT_PAIRS, UNIT_ENTRIES = 1000, 2_000_000_000
@@ -61,6 +63,7 @@ class Displacement(Matcher):
     needs_positions = True
     copies_blocks = True
     rescales = True
+    searched_by = "bounds"
 
     def __post_init__(self) -> None:
         multiple = _multiple(self.penalty)
@@ -116,6 +119,36 @@ class Displacement(Matcher):
             vectors=vectors.reshape(len(block) * size, -1),
             derived={**block.derived, "scales": scales},
         )
+
+    def searched(self, tokens: Tokens) -> Tokens:
+        """Return the scaled images with two more channels; see :meth:`Matcher.searched`."""
+        if tokens.grid is None:
+            raise ValueError("the images have no grid")
+        size, places = int(tokens.sizes[0]), positions(tokens.grid) * np.sqrt(self.strength)
+
+        def read(first: int, last: int) -> Array:
+            images = tokens.block(first, last).vectors.reshape(-1, size, tokens.channels)
+            squares = np.ldexp(tokens.squared_norms[first:last], -2 * tokens.exponents[first:last])
+            norms = np.sqrt(squares / size)
+            scales = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+            scaled = images * scales.astype(images.dtype)[:, None, None]
+            added = np.broadcast_to(places.astype(images.dtype), (len(images), size, 2))
+            return np.concatenate([scaled, added], axis=2).reshape(-1, tokens.channels + 2)
+
+        return replace(
+            tokens,
+            channels=tokens.channels + 2,
+            squared_norms=self.squared_norms(tokens) + self.searched_constant(tokens),
+            exponents=np.zeros_like(tokens.exponents),
+            read=read,
+            is_scaled=True,
+            in_place=False,
+            origin=None,
+        )
+
+    def searched_constant(self, tokens: Tokens) -> float:
+        """Return μ Σ|p|²; see :meth:`Matcher.searched_constant`."""
+        return self.strength * float((positions(tokens.grid or (1, 1)) ** 2).sum())
 
     def pairs(self, tile: PairTile) -> Matched:
         """See :meth:`Matcher.pairs`."""

@@ -43,6 +43,7 @@ class MaxSim(Matcher):
     name = "maxsim"
     solves = False
     bounds = "own"
+    searched_by = "values"
 
     @property
     def copies_blocks(self) -> bool:  # type: ignore[override]

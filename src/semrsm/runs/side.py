@@ -139,12 +139,7 @@ def stored_side(group: Any, manifest: Mapping[str, Any], name: str) -> Side:
         digests=group[f"{name}_digests"][:count],
         own_norms=group[f"{name}_own_norms"][:count] if f"{name}_own_norms" in group else None,
     )
-    if (
-        not len(side.gram_norms)
-        == len(side.squared_norms)
-        == len(side.exponents)
-        == len(side.digests)
-        == count
-    ):
+    arrays = (side.gram_norms, side.squared_norms, side.exponents, side.digests)
+    if any(len(array) != count for array in arrays):
         raise ValueError(f"{name}: arrays of another length")
     return side
