@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import kernels, matchers
 from ._version import __version__
-from .api import gram, rsm
+from .api import gram, rsm, spectrum
 from .matching.assignment import Assignment, assign
 from .matching.pair import Match, match
 from .matrices.cka import cka
@@ -60,6 +60,7 @@ __all__ = [
     "recall",
     "rsa",
     "rsm",
+    "spectrum",
     "topk",
 ]
 

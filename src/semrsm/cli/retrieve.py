@@ -16,9 +16,11 @@ from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..errors import InputError, require
 from ..kernels import KERNELS, Kernel, resolve_kernel
+from ..matching.registry import resolve_matcher
 from ..retrieval.approximate import ApproximateTopK, approximate_topk
 from ..retrieval.exact import TopK, topk
 from ..retrieval.index import Index, is_index
+from ..retrieval.question import searchable
 from ..retrieval.ranking import Ranking
 from .common import (
     add_command,
@@ -234,6 +236,12 @@ def _checked(arguments: argparse.Namespace) -> Kernel:
             "it, though their order does not"
         )
     Ranking.of(kernel)
+    asked = searchable(arguments.matcher)
+    if arguments.approximate is not None and asked != resolve_matcher("optimal"):
+        raise InputError(
+            f"--approximate: expected with --matcher optimal, by which the candidates are matched; "
+            f"got {asked.label!r}"
+        )
     if arguments.k < 1:
         raise InputError(f"--k: expected a number >= 1; got {arguments.k}")
     for option in ("budget", "approximate"):

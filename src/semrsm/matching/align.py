@@ -12,10 +12,10 @@ from .._internal.checks import is_real_number
 from ..errors import InputError
 from ..tokens import Block
 from .assignment import NotFiniteError
-from .base import Matched, Matcher, PairTile, clipped_side
+from .base import Matched, Matcher, PairTile
 from .grids import grid_of
 from .overlaps import Overlaps, overlaps_of, padded_grid, scaled_grid, shrinking
-from .shift import SPECTRA_BYTES, TRANSFORM_ROUNDING, squares_of
+from .shift import PAIR_BYTES, TRANSFORM_ROUNDING, spectra_side, squares_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,14 +116,14 @@ class Align(Matcher):
         return int(len(self.scales) * (spectra + size * (channels * item + 8) + 16 * size**0.5))
 
     def tile_side(self, size: int, channels: int) -> int:
-        """Return how many spectra fit into a few megabytes."""
-        return clipped_side(SPECTRA_BYTES / (2 * size * channels * 8))
+        """Return how many spectra, and correlations of pairs, fit into a few megabytes."""
+        return spectra_side(2 * size * channels * 8, (4 * size + 16) * PAIR_BYTES)
 
     def tile_bytes(
         self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
     ) -> int:
         """Return the bytes of the products of a tile, in two orders, and of their transforms."""
-        return int(images[0] * images[1] * (4 * sizes[0] + 16) * 8 * 8)
+        return images[0] * images[1] * (4 * sizes[0] + 16) * PAIR_BYTES * 2
 
     def pairs(self, tile: PairTile) -> Matched:
         """See :meth:`Matcher.pairs`; a matching gives the nearest place of the other image."""

@@ -175,7 +175,7 @@ class Matcher(ABC):
         return tokens
 
     def searched_constant(self, tokens: Tokens) -> float:
-        """Return what V and the squared norms of :meth:`searched` images exceed the matcher's by."""
+        """Return the number that :meth:`searched` images add to V and to squared norms."""
         return 0.0
 
     def resolved(self, rows: Tokens, columns: Tokens | None) -> Matcher:

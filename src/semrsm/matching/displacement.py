@@ -6,6 +6,7 @@ import re
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -191,6 +192,20 @@ def unit(rows: Tokens, columns: Tokens | None) -> float:
     -------
     float
     """
+    known = _units.get(rows) if columns is None else None
+    if known is not None:
+        return known
+    found = _unit(rows, columns)
+    if columns is None:
+        _units[rows] = found
+    return found
+
+
+#: The units of images that were measured once, for the many values of a spectrum.
+_units: WeakKeyDictionary[Tokens, float] = WeakKeyDictionary()
+
+
+def _unit(rows: Tokens, columns: Tokens | None) -> float:
     size = int(rows.sizes[0])
     most = max(1, min(UNIT_PAIRS, UNIT_ENTRIES // size**2))
     if columns is None:

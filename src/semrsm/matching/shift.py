@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 TRANSFORM_ROUNDING = 8.0
 
 #: Bytes of the spectra of the images on one side of a tile.
-SPECTRA_BYTES = 4 << 20
+SPECTRA_BYTES = 2 << 20
+
+
+#: Bytes for each place of each pair: products in two orders, correlations and their transforms.
+PAIR_BYTES = 48
+
+
+def spectra_side(image: int, pair: int) -> int:
+    """Return a side for tiles with so many bytes for each image and for each pair."""
+    return clipped_side(min(SPECTRA_BYTES / image, (SPECTRA_BYTES / pair) ** 0.5))
 
 
 @dataclass(frozen=True)
@@ -118,8 +127,8 @@ class Shift(Matcher):
         return (size // 2 + size) * channels * 2 * item
 
     def tile_side(self, size: int, channels: int) -> int:
-        """Return how many spectra fit into a few megabytes."""
-        return clipped_side(SPECTRA_BYTES / (size * channels * 8))
+        """Return how many spectra, and correlations of pairs, fit into a few megabytes."""
+        return spectra_side(size * channels * 8, size * PAIR_BYTES)
 
     def tile_bytes(
         self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
@@ -127,7 +136,7 @@ class Shift(Matcher):
         """Return the bytes of the products of a tile, in two orders, and of their transforms."""
         pairs = images[0] * images[1]
         spectra = images[1] * sizes[1] * channels * 2 * item
-        return pairs * sizes[0] * 8 * 6 + spectra
+        return pairs * sizes[0] * PAIR_BYTES + spectra
 
     def pairs(self, tile: PairTile) -> Matched:
         """See :meth:`Matcher.pairs`."""

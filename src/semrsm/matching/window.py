@@ -29,7 +29,7 @@ SHARE = 0.2
 class Window(Matcher):
     """The optimal matching among partners at most r cells apart, in rows and in columns.
 
-    (The Chebyshev distance.) r = 0 is no matching, r ≥ the longer side − 1 the optimal matching, and
+    (The Chebyshev distance.) r = 0 is no matching, and r ≥ the longer side − 1 is the optimal one;
     V grows with r. The upper bound is the dual bound of the matchings inside the window.
 
     Parameters

@@ -13,8 +13,8 @@ from .._internal.pool import Pool
 from ..matching.assignment import Stage, solve
 from ..matching.base import Workspace
 from ..tokens import PIECE, Block, Tokens
-from .index import mean_vectors
 from .exactly import TILE_BYTES, exact_values
+from .index import mean_vectors
 from .pairs import Pairs, Strip, centred
 from .ranking import Ranking
 
