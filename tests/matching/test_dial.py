@@ -1,5 +1,6 @@
 """The laws of the matchers between location and none, against brute force and planted truths."""
 
+from contextlib import nullcontext
 from itertools import combinations, pairwise, permutations
 
 import numpy as np
@@ -9,8 +10,12 @@ from hypothesis import strategies as st
 
 import semrsm
 from semrsm import matchers
+from semrsm._internal.workers import Cancellation
 from semrsm.errors import InputError
+from semrsm.matching.assignment import Cancelled, NotFiniteError
+from semrsm.matching.base import PairTile, Workspace
 from semrsm.matching.grids import positions
+from semrsm.matching.recompute import inner_products, solve_near
 from semrsm.matching.window import near
 
 LADDER = ("none", "shift", "shift:flips=True,quarter_turns=True", "optimal")
@@ -91,6 +96,61 @@ def test_window_by_brute_force(case, radius):
     assert found.value == pytest.approx(best, abs=1e-4)
     assert allowed[rows, found.permutation].all()
     assert best - 1e-4 <= found.upper_bound <= best + 1e-3
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([(1, 1), (1, 12), (5, 4), (9, 7)]),
+    st.integers(0, 4),
+    st.sampled_from(["noise", "ties", "equal", "zeros"]),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_the_banded_solver(seed, grid, radius, kind, dtype):
+    """Against the dense solver, with ties and images without any difference."""
+    rng = np.random.default_rng(seed)
+    a, b = (rng.normal(size=(grid[0] * grid[1], 3)).astype(dtype) for _ in range(2))
+    if kind == "ties":
+        a, b = np.round(a), np.round(b)
+    elif kind != "noise":
+        a[:] = kind == "equal"
+    blocks = [semrsm.measure([x], grid=grid).block(0, 1) for x in (a, b)]
+    one = np.zeros(1, dtype=np.int64)
+    tile = PairTile(*blocks, one, one, Workspace(Cancellation(), nullcontext()))
+    values, bounds, [columns] = solve_near(tile, grid, radius)
+    allowed = near(grid, radius)
+    affinity = a.astype(np.float64) @ b.T.astype(np.float64)
+    best = float(semrsm.assign(np.where(allowed, affinity, -1e5)).value)
+    assert sorted(columns) == list(range(len(a)))
+    assert allowed[np.arange(len(a)), columns].all()
+    size = 1 + float(np.linalg.norm(a) * np.linalg.norm(b))
+    assert values[0] == pytest.approx(best, abs=1e-6 * size)
+    assert values[0] == pytest.approx(inner_products(tile, columns[None], 3)[0], abs=1e-6 * size)
+    assert 0 <= bounds[0] - values[0] <= 1e-9 * size
+
+
+def test_the_banded_solver_can_be_stopped():
+    blocks = [semrsm.measure(photos(1, grid=(20, 20))).block(0, 1)] * 2
+    one, stop = np.zeros(1, dtype=np.int64), Cancellation()
+    stop.cancel()
+    with pytest.raises(Cancelled):
+        solve_near(PairTile(*blocks, one, one, Workspace(stop, nullcontext())), (20, 20), 2)
+    huge = [semrsm.measure(photos(1, grid=(20, 20))).block(0, 1)] * 2
+    huge[0].vectors[:] = huge[1].vectors[:] = 1e30
+    fresh = Workspace(Cancellation(), nullcontext())
+    with pytest.raises(NotFiniteError):
+        solve_near(PairTile(*huge, one, one, fresh), (20, 20), 2)
+
+
+def test_both_ways_through_a_window(monkeypatch):
+    x = photos(4, grid=(12, 12))
+    for radius in range(12):
+        found = []
+        for share in (0, 10**9):
+            monkeypatch.setattr("semrsm.matching.window.BANDED", share)
+            found.append(gram(x, matchers.Window(radius=radius)))
+        np.testing.assert_allclose(found[0].values, found[1].values, rtol=1e-5, atol=1e-3)
+        assert max(one.largest_gap for one in found) < 1e-6
 
 
 def test_a_window_that_large_gains_would_leave():

@@ -244,6 +244,14 @@ class NotFiniteError(Exception):
         self.matrix = matrix
 
 
+def check_status(status: int, where: int) -> None:
+    """Raise what the native code has reported about the matrix `where` of a batch."""
+    if status == _Status.NOT_FINITE:
+        raise NotFiniteError(where)
+    if status == _Status.CANCELLED:
+        raise Cancelled
+
+
 def solve(
     data: NDArray[Any],
     offsets: NDArray[np.int64],
@@ -316,10 +324,7 @@ def solve(
         assigned.reshape(-1) if keep_columns else None,
         kernels,
     )
-    if status == _Status.NOT_FINITE:
-        raise NotFiniteError(where)
-    if status == _Status.CANCELLED:
-        raise Cancelled
+    check_status(status, where)
     return values, upper_bounds, assigned
 
 
@@ -399,8 +404,5 @@ def search(
         stages,
         kernels,
     )
-    if status == _Status.NOT_FINITE:
-        raise NotFiniteError(where)
-    if status == _Status.CANCELLED:
-        raise Cancelled
+    check_status(status, where)
     return values, upper_bounds, stages

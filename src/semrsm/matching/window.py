@@ -15,11 +15,15 @@ from .assignment import NotFiniteError, solve
 from .base import Matched, Matcher, PairTile
 from .forbidding import FORBIDDEN, allowed_only
 from .grids import grid_of
+from .recompute import solve_near
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._internal.arrays import Array
+
+#: Where the window holds less than one place in so many, the band alone is computed and solved.
+BANDED = 12
 
 #: The share of the longer side where neither option is given.
 SHARE = 0.2
@@ -68,10 +72,20 @@ class Window(Matcher):
         share = SHARE if self.share is None else self.share
         return int(np.floor(share * max(grid) + 1e-9))
 
+    def tile_bytes(
+        self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
+    ) -> int:
+        """Return the bytes of a tile, and of the matchings, the mask, and a matrix solved again."""
+        base = super().tile_bytes(images, sizes, channels, item)
+        return base + sizes[0] * sizes[1] * (1 + item) + images[0] * images[1] * sizes[0] * 4
+
     def pairs(self, tile: PairTile) -> Matched:
         """See :meth:`Matcher.pairs`."""
         grid = grid_of(tile.rows)
         radius = min(self.cells(grid), max(grid) - 1)
+        if (2 * radius + 1) ** 2 * BANDED <= grid[0] * grid[1]:
+            values, bounds, columns = solve_near(tile, grid, radius)
+            return Matched(values, bounds, columns if tile.keep_matchings else None)
         affinity = tile.affinities()
         if radius == max(grid) - 1:
             return solve_pairs(tile, affinity)
