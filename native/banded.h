@@ -50,6 +50,7 @@ class Banded {
     // Columns lie in a grid with a border, so that no row has to know where the image ends.
     const size_t columns = size_t((height + 2 * radius) * line_);
     affinity_.resize(size_t(rows_ * band_));
+    gains_.assign(size_t((band_ + 7) / 8 * 8), -std::numeric_limits<double>::infinity());
     price_.resize(columns);
     owner_.resize(columns);
     column_.resize(size_t(rows_));
@@ -90,7 +91,7 @@ class Banded {
     std::fill(column_.begin(), column_.end(), int64_t(-1));
     const double spread = mean_spread();
     if (spread > 0) {
-      for (double step = spread / 4; step > spread * 1e-4; step /= 5) {
+      for (double step = spread / 16; step > spread * 1e-3; step /= 6) {
         if (!auction(step)) return false;
       }
     }
@@ -105,7 +106,7 @@ class Banded {
     double sum = 0, dual = 0;
     for (int64_t s = 0; s < rows_; ++s) {
       sum += affinity_[s * band_ + entry_of(s, column_[s])];
-      dual += price_[column_[s]] + best(s).first;
+      dual += price_[column_[s]] + best(s).top;
       const int64_t row = column_[s] / line_ - radius_, across = column_[s] % line_ - radius_;
       assigned[s] = int32_t(row * width_ + across);
     }
@@ -123,19 +124,55 @@ class Banded {
     return (from / line_) * side_ + from % line_;
   }
 
-  // The largest affinity less price, and its column.
-  std::pair<double, int64_t> best(int64_t s) const {
-    double top = -std::numeric_limits<double>::infinity();
-    int64_t at = -1;
+  struct Best {
+    double top, second;
+    int64_t at;  // the column of the largest gain
+  };
+
+  // The two largest gains of a row, affinity less price. Branches would be guessed wrong half of the
+  // time, so all gains are written out, and eight running maxima and runners-up are kept abreast.
+  Best best(int64_t s) {
+    switch (side_) {
+      case 3: return best_of<3>(s);
+      case 5: return best_of<5>(s);
+      case 7: return best_of<7>(s);
+      case 9: return best_of<9>(s);
+      default: return best_of<0>(s);
+    }
+  }
+
+  template <int Side>
+  Best best_of(int64_t s) {
+    const int64_t side = Side ? Side : side_;
     const double* a = affinity_.data() + s * band_;
-    int64_t first = corner(s);
-    for (int64_t i = 0; i < side_; ++i, a += side_, first += line_) {
-      for (int64_t j = 0; j < side_; ++j) {
-        const double gain = a[j] - price_[first + j];
-        if (gain > top) top = gain, at = first + j;
+    const double* price = price_.data() + corner(s);
+    double* gains = gains_.data();
+    for (int64_t i = 0; i < side; ++i, a += side, price += line_, gains += side) {
+      for (int64_t j = 0; j < side; ++j) gains[j] = a[j] - price[j];
+    }
+    const double none = -std::numeric_limits<double>::infinity();
+    double tops[8], seconds[8];
+    for (int k = 0; k < 8; ++k) tops[k] = gains_[k], seconds[k] = none;
+    const double* all = gains_.data();
+    const int64_t count = int64_t(gains_.size());  // filled up with -inf
+    for (int64_t e = 8; e < count; e += 8) {
+      for (int k = 0; k < 8; ++k) {
+        const double gain = all[e + k];
+        const double lower = gain < tops[k] ? gain : tops[k];
+        seconds[k] = lower > seconds[k] ? lower : seconds[k];
+        tops[k] = gain > tops[k] ? gain : tops[k];
       }
     }
-    return {top, at};
+    Best found = {tops[0], seconds[0], -1};
+    for (int k = 1; k < 8; ++k) {
+      const double lower = tops[k] < found.top ? tops[k] : found.top;
+      found.second = std::max(found.second, std::max(lower, seconds[k]));
+      found.top = std::max(found.top, tops[k]);
+    }
+    int64_t e = 0;
+    while (all[e] != found.top) ++e;
+    found.at = corner(s) + (e / side) * line_ + e % side;
+    return found;
   }
 
   double mean_spread() const {
@@ -161,7 +198,7 @@ class Banded {
       const int64_t own = column_[s];
       if (own >= 0) {
         const double gain = affinity_[s * band_ + entry_of(s, own)] - price_[own];
-        if (gain >= best(s).first - step) continue;  // it would not bid again
+        if (gain >= best(s).top - step) continue;  // it would not bid again
         owner_[own] = -1;
         column_[s] = -1;
       }
@@ -172,22 +209,12 @@ class Banded {
     for (size_t next = 0; next < queue_.size() && bids > 0; ++next, --bids) {
       if ((next & 1023) == 0 && *cancelled_) return false;
       const int64_t s = queue_[next];
-      double top = -std::numeric_limits<double>::infinity(), second = top;
-      int64_t at = -1;
-      const double* a = affinity_.data() + s * band_;
-      int64_t first = corner(s);
-      for (int64_t i = 0; i < side_; ++i, a += side_, first += line_) {
-        for (int64_t j = 0; j < side_; ++j) {
-          const double gain = a[j] - price_[first + j];
-          if (gain > second) {
-            if (gain > top) second = top, top = gain, at = first + j;
-            else second = gain;
-          }
-        }
-      }
-      if (!std::isfinite(second)) second = top;  // only one column
+      const Best found = best(s);
+      const int64_t at = found.at;
+      // Where there is only one column, there is no second best.
+      const double second = std::isfinite(found.second) ? found.second : found.top;
       const int64_t loser = owner_[at];
-      const double raise = top - second + step;
+      const double raise = found.top - second + step;
       if (loser >= 0 && !(raise > 0)) continue;  // a tie: left to the augmenting paths
       price_[at] += raise;
       if (loser >= 0) {
@@ -213,7 +240,7 @@ class Banded {
       const double* a = affinity_.data() + s * band_;
       const int64_t own = column_[s];
       const double gain =
-          own < 0 ? best(s).first : affinity_[s * band_ + entry_of(s, own)] - price_[own];
+          own < 0 ? best(s).top : affinity_[s * band_ + entry_of(s, own)] - price_[own];
       int64_t first = corner(s);
       for (int64_t i = 0; i < side_; ++i, a += side_, first += line_) {
         for (int64_t j = 0; j < side_; ++j) {
@@ -253,7 +280,7 @@ class Banded {
 
   const int64_t height_, width_, radius_, side_, rows_, band_, line_;
   const volatile uint8_t* cancelled_;
-  std::vector<double> affinity_, price_, distance_;
+  std::vector<double> affinity_, price_, distance_, gains_;
   std::vector<int64_t> owner_, column_, from_, queue_, seen_, closed_;
   std::vector<std::pair<int64_t, double>> scanned_;
   int64_t epoch_ = 0;

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .._internal.arrays import Array
 
 #: Where the window holds less than one place in so many, the band alone is computed and solved.
-BANDED = 12
+BANDED = 8
 
 #: The share of the longer side where neither option is given.
 SHARE = 0.2
