@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import kernels, matchers
 from ._version import __version__
-from .api import gram, rsm
+from .api import gram, rsm, spectrum
 from .matching.assigning import assign
 from .matching.pair import Match, match
 from .matching.solution import Assignment
@@ -62,6 +62,7 @@ __all__ = [
     "recall",
     "rsa",
     "rsm",
+    "spectrum",
     "topk",
 ]
 

@@ -65,6 +65,32 @@ def relative_gap(
     return gap
 
 
+def norm_gap(
+    value: ArrayLike, upper_bound: ArrayLike, row_squared: ArrayLike, column_squared: ArrayLike
+) -> NDArray[np.float64]:
+    """Return (upper bound − value) ÷ (‖X‖ ‖Y‖), and 0 where a norm is 0.
+
+    The gap of Grams: V may be near zero or below it, and no inner product exceeds ‖X‖ ‖Y‖.
+
+    Parameters
+    ----------
+    value, upper_bound : array-like of float64
+        Arrays of one shape.
+    row_squared, column_squared : array-like of float64
+        The squared norms, in shapes that broadcast to it.
+
+    Returns
+    -------
+    ndarray of float64
+    """
+    gap = np.asarray(upper_bound, np.float64) - np.asarray(value, np.float64)
+    size = np.sqrt(np.asarray(row_squared)) * np.sqrt(np.asarray(column_squared))
+    size = np.broadcast_to(size, gap.shape)
+    found = np.zeros(gap.shape)
+    np.divide(gap, size, out=found, where=size > 0)
+    return found
+
+
 def check_tolerance(tolerance: object) -> None:
     """Refuse anything that is not a number >= 0."""
     number = isinstance(tolerance, (int, float, np.integer, np.floating))
@@ -78,6 +104,14 @@ class NotFiniteError(Exception):
     def __init__(self, matrix: int) -> None:
         super().__init__(matrix)
         self.matrix = matrix
+
+
+def check_status(status: int, where: int) -> None:
+    """Raise what the native code has reported about the matrix `where` of a batch."""
+    if status == _Status.NOT_FINITE:
+        raise NotFiniteError(where)
+    if status == _Status.CANCELLED:
+        raise Cancelled
 
 
 def solve(
@@ -158,10 +192,7 @@ def solve(
         None if prices is None else prices.reshape(-1),
         None if prices is None else np.arange(count, dtype=np.int64) * prices.shape[1],
     )
-    if status == _Status.NOT_FINITE:
-        raise NotFiniteError(where)
-    if status == _Status.CANCELLED:
-        raise Cancelled
+    check_status(status, where)
     return values, upper_bounds, assigned
 
 
@@ -247,8 +278,5 @@ def search(
         stages,
         kernels,
     )
-    if status == _Status.NOT_FINITE:
-        raise NotFiniteError(where)
-    if status == _Status.CANCELLED:
-        raise Cancelled
+    check_status(status, where)
     return values, upper_bounds, stages
