@@ -73,8 +73,8 @@ class Twin:
             self.phase(0.0)
             many = 6 if self.t > 400 else 3
             unplaced = len(self.free) + len(self.lost)
-            if self.s < self.t and not self.ties and unplaced * many > self.s:
-                self.rows, self.fresh_padding = self.t, True
+            if self.spread > 0 and unplaced * many > self.s:
+                self.rows, self.fresh_padding = self.t, self.s < self.t
                 self.auction()
         self.finish()
         return self.column_of[: self.s]
@@ -125,7 +125,8 @@ class Twin:
         self.tied |= second == gains[best]
         raised = self.prices[best] + ((gains[best] - second) + epsilon)
         if self.row_of[best] >= 0 and not raised > self.prices[best]:
-            return self.give_up()
+            others = np.flatnonzero((gains == gains[best]) & (self.row_of < 0))
+            return self.take(others[0], i) if len(others) else self.give_up()
         self.prices[best] = raised
         return self.take(best, i)
 
@@ -174,6 +175,7 @@ class Twin:
             distance = np.minimum(fresh, distance)
             at = distance.min()
             nearest = np.flatnonzero(distance == at)
+            self.tied |= len(nearest) > 1
             column = int(nearest[np.argmax(self.row_of[nearest] < 0)])  # a free one among equals
             if self.row_of[column] < 0:
                 break
