@@ -81,7 +81,7 @@ inline void free_rows_padded(P& p) {
   int32_t* const stack = p.free_rows;
   if (p.fresh_padding) {
     p.fresh_padding = false;
-    p.level = 0;
+    p.level = -P::infinity;
     for (int64_t k = 0; k < p.stride; ++k) p.blocked[k] = k < p.columns ? 0 : P::infinity;
     for (int k = 0; k < p.columns; ++k) p.row_of[k] = -1;
     for (int i = p.real_rows; i < p.rows; ++i) stack[waiting++] = i;
