@@ -93,7 +93,7 @@ class Gram(ArrayLike):
 
     @property
     def largest_gap(self) -> float:
-"""The largest (upper bound − value) ÷ (‖X‖ ‖Y‖) of all pairs."""
+        """The largest (upper bound − value) ÷ (‖X‖ ‖Y‖) of all pairs."""
         rows, columns = self.row_squared_norms[:, None], self.column_squared_norms[None, :]
         return float(norm_gap(self.values, self.upper_bound, rows, columns).max())
 
