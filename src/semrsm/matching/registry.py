@@ -9,7 +9,7 @@ import numpy as np
 
 from .._internal.labels import by_label, from_label, listed, registered
 from ..errors import InputError
-from ..tokens import Tokens
+from ..tokens import Tokens, same_places
 from .base import Matcher
 from .greedy import Greedy, TopKGreedy
 from .none import NoMatch
@@ -148,8 +148,18 @@ def check_comparable(
                 f"matcher {matcher.label!r}: expected images with one number of concept vectors, "
                 f"since it compares location with location; got S = {sizes[0]} and {sizes[-1]}"
             )
+        if not same_places(left.kept, right.kept):
+            raise InputError(
+                f"matcher {matcher.label!r}: expected images of which the same places are kept, "
+                "since it compares location with location; a mask leaves out different ones"
+            )
     if matcher.needs_positions:
         for tokens, name in ((left, left_name), (right, right_name)):
+            if tokens.kept is not None:
+                raise InputError(
+                    f"matcher {matcher.label!r}: expected images with all places of their grid; a "
+                    f"mask leaves out some of {name}"
+                )
             if tokens.grid is None:
                 raise InputError(
                     f"{name}: expected features whose grid is known, feature maps (N, C, H, W) or "

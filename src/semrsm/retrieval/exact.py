@@ -18,6 +18,8 @@ from .._internal.checks import is_whole_number, whole_number
 from ..errors import InputError
 from ..kernels import Kernel
 from ..matching.assignment import LADDER, Stage
+from ..tokens import masked_pair
+from .index import Index
 from .question import check_question
 from .results import entries_of, neighbours_html, table_of, write_neighbours
 from .search import Search
@@ -158,6 +160,8 @@ def topk(
     k: int,
     *,
     kernel: str | Kernel = "cosine",
+    mask: ArrayLike | None = None,
+    gallery_mask: ArrayLike | None = None,
     ids: Sequence[Any] | None = None,
     gallery_ids: Sequence[Any] | None = None,
     exclude: ArrayLike | None = None,
@@ -180,6 +184,8 @@ def topk(
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, or a kernel of the distance with a bandwidth in numbers, such as
         ``semrsm.kernels.RBF(sigma=3.0)``. The bandwidth does not change the order.
+    mask, gallery_mask : array-like of bool, shape (Q or N, H, W) or (H, W), optional
+        The places of the images that are kept, as for :func:`semrsm.gram`. An index brings its own.
     ids, gallery_ids : sequence, optional
         Names of the images; their indices by default.
     exclude : array-like of bool, shape (Q, N), optional
@@ -226,6 +232,9 @@ def topk(
     whole_number(k, "k")
     if budget is not None and (not is_whole_number(budget) or budget < k):
         raise InputError(f"budget: expected a whole number >= k = {k}; got {budget!r}")
+    if gallery_mask is not None and isinstance(gallery, Index):
+        raise InputError("gallery_mask: expected None, since an Index has measured its images")
+    queries, gallery = masked_pair(queries, gallery, mask, gallery_mask, ("queries", "gallery"))
     asked = check_question(
         queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
     )
