@@ -2,7 +2,7 @@
 
 from .block import Block
 from .forms import FlatImages, MappedFile
-from .masks import MaskedImages, same_places
+from .masks import MaskedImages, checked_mask, same_places, whole_array
 from .measuring import ids_of, image_ids, masked_pair, measure
 from .tokens import DIGEST, PIECE, Measured, Tokens, fingerprint
 
@@ -15,10 +15,12 @@ __all__ = [
     "MaskedImages",
     "Measured",
     "Tokens",
+    "checked_mask",
     "fingerprint",
     "ids_of",
     "image_ids",
     "masked_pair",
     "measure",
     "same_places",
+    "whole_array",
 ]

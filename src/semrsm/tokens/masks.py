@@ -70,6 +70,11 @@ class MaskedImages:
         return np.ascontiguousarray(vectors[self.kept[which].ravel()])
 
 
+def whole_array(array: Any) -> Any:
+    """Return the array of all places of masked images, and any other array as it is."""
+    return array.array if isinstance(array, MaskedImages) else array
+
+
 def checked_mask(
     mask: Any, sizes: NDArray[np.int64], grid: tuple[int, int] | None, name: str
 ) -> NDArray[np.bool_]:
