@@ -56,8 +56,9 @@ $(VENV)/with-demo: $(VENV)/with-build $(NATIVE)
 	$(INSTALL) --no-build-isolation --editable ".[demo]"
 	touch $@
 
-$(VENV)/with-tests: $(VENV)/with-build $(NATIVE)
+$(VENV)/with-tests: $(VENV)/with-build $(NATIVE) networks.txt
 	$(INSTALL) --no-build-isolation --group dev --editable ".[all]"
+	$(PIP) install --quiet --no-deps --requirement networks.txt
 	touch $(VENV)/with-demo $@
 
 # One version of each package for all supported Pythons; torch and what it requires are those of

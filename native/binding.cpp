@@ -74,7 +74,8 @@ void check(const semrsm::Batch<T>& batch, int64_t size, int64_t columns_size) {
   }
 }
 
-// The arguments and results of both kinds of kernel: (status, where) as in semrsm::Outcome.
+// The arguments and results of both kinds of kernel: (status, where) as in semrsm::Outcome. Prices come
+// from exact assignments only: S of the rows, then T of the columns, from price_offsets[m] on.
 template <class T>
 void define(nb::module_& module, const char* name,
             semrsm::Outcome (*semrsm::Kernels::*kernel)(const semrsm::Batch<T>&,
@@ -85,11 +86,14 @@ void define(nb::module_& module, const char* name,
                const Sizes& columns, const Offsets& result_offsets, int64_t row_stride,
                int64_t column_stride, double tolerance, int64_t taken, const Flag& cancelled,
                const Doubles& values, const Doubles& upper_bounds,
-               const std::optional<Columns>& assigned, const std::string& kernels) {
+               const std::optional<Columns>& assigned, const std::string& kernels,
+               const std::optional<Doubles>& prices, const std::optional<Offsets>& price_offsets) {
         const size_t count = offsets.shape(0);
         if (rows.shape(0) != count || columns.shape(0) != count ||
             result_offsets.shape(0) != count || values.shape(0) != count ||
-            upper_bounds.shape(0) != count || cancelled.shape(0) != 1) {
+            upper_bounds.shape(0) != count || cancelled.shape(0) != 1 ||
+            prices.has_value() != price_offsets.has_value() ||
+            (price_offsets && price_offsets->shape(0) != count)) {
           throw std::invalid_argument("the arrays of the batch differ in length");
         }
         if (row_stride < 0 || column_stride < 0 || taken < 0) {
@@ -101,8 +105,19 @@ void define(nb::module_& module, const char* name,
             tolerance,     taken,          cancelled.data(), nullptr, nullptr, nullptr};
         check(batch, static_cast<int64_t>(data.shape(0)),
               assigned ? static_cast<int64_t>(assigned->shape(0)) : -1);
-        const semrsm::Results results = {values.data(), upper_bounds.data(),
-                                         assigned ? assigned->data() : nullptr, nullptr};
+        for (size_t m = 0; prices && m < count; ++m) {
+          const int64_t first = price_offsets->data()[m];
+          const int64_t last = first + rows.data()[m] + columns.data()[m];
+          if (first < 0 || last > static_cast<int64_t>(prices->shape(0))) {
+            throw std::invalid_argument("the prices do not fit into their array");
+          }
+        }
+        const semrsm::Results results = {values.data(),
+                                         upper_bounds.data(),
+                                         assigned ? assigned->data() : nullptr,
+                                         nullptr,
+                                         prices ? prices->data() : nullptr,
+                                         price_offsets ? price_offsets->data() : nullptr};
         const semrsm::Kernels& chosen = kernels_named(kernels);
         semrsm::Outcome outcome;
         {
@@ -115,7 +130,8 @@ void define(nb::module_& module, const char* name,
       "data"_a.noconvert(), "offsets"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
       "result_offsets"_a.noconvert(), "row_stride"_a, "column_stride"_a, "tolerance"_a, "taken"_a,
       "cancelled"_a.noconvert(), "values"_a.noconvert(), "upper_bounds"_a.noconvert(),
-      "assigned"_a.noconvert().none(), "kernels"_a);
+      "assigned"_a.noconvert().none(), "kernels"_a, "prices"_a.noconvert().none() = nb::none(),
+      "price_offsets"_a.noconvert().none() = nb::none());
 }
 
 // Exact assignment of those matrices only whose value may reach `stop_below`.
@@ -152,7 +168,7 @@ void define_search(nb::module_& module,
           }
         }
         const semrsm::Results results = {values.data(), upper_bounds.data(), nullptr,
-                                         stages.data()};
+                                         stages.data(), nullptr, nullptr};
         const semrsm::Kernels& chosen = kernels_named(kernels);
         semrsm::Outcome outcome;
         {

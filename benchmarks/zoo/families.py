@@ -140,11 +140,10 @@ def _torchvision() -> Iterator[Family]:
                 smallest[family] = name
 
     def build(name: str) -> tuple[Any, str]:
-        options = {} if "segmentation" not in name else {}
         torch.manual_seed(0)
         with contextlib.suppress(TypeError):
             return models.get_model(name, weights=None, weights_backbone=None).eval(), name
-        return models.get_model(name, weights=None, **options).eval(), name
+        return models.get_model(name, weights=None).eval(), name
 
     for family, name in sorted(smallest.items()):
         yield Family("torchvision", family, lambda name=name: build(name))

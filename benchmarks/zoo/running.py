@@ -130,10 +130,8 @@ def _checked(family: Family) -> dict[str, Any]:
 
 def _saved(family: Family, module: Any, name: str, folder: Path) -> str:
     """Save a network as its library does, and return the name by which semrsm loads it."""
-    from safetensors.torch import save_model
-
     if family.library == "transformers":
         module.save_pretrained(folder)
         return str(folder)
-    save_model(module, str(folder / "weights.safetensors"))
-    return f"{family.library}:{name}@{folder / 'weights.safetensors'}"
+    torch.save(module.state_dict(), folder / "weights.pt")
+    return f"{family.library}:{name}@{folder / 'weights.pt'}"

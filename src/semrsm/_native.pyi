@@ -19,6 +19,8 @@ def assign(
     upper_bounds: NDArray[np.float64],
     assigned: NDArray[np.int32] | None,
     kernels: str,
+    prices: NDArray[np.float64] | None = None,
+    price_offsets: NDArray[np.int64] | None = None,
 ) -> tuple[int, int]: ...
 def greedy(
     data: NDArray[Any],
@@ -35,6 +37,8 @@ def greedy(
     upper_bounds: NDArray[np.float64],
     assigned: NDArray[np.int32] | None,
     kernels: str,
+    prices: None = None,
+    price_offsets: None = None,
 ) -> tuple[int, int]: ...
 def search(
     data: NDArray[Any],

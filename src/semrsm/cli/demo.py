@@ -23,7 +23,13 @@ def add(subparsers: Any) -> None:
         "demo",
         run,
         "compare semantic with spatio-semantic RSMs on real photographs that are moved",
-        "  semrsm demo --out semrsm-demo",
+        "  semrsm demo --out semrsm-demo\n"
+        "  semrsm demo --model vit-s14-saliency --out semrsm-demo-vit",
+    )
+    parser.add_argument(
+        "--model",
+        default="efficientnet-lite0",
+        help="the network, at its recommended layers (default: %(default)s)",
     )
     add_matching_options(parser)
     add_output_options(parser)
@@ -37,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     with progress_bar("Extracting", "images", quiet=arguments.json) as progress:
         result = demo(
             arguments.out,
+            arguments.model,
             overwrite=arguments.overwrite,
             workers=arguments.workers,
             progress=progress,

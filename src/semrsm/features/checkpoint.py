@@ -16,6 +16,10 @@ from .preprocess import Preprocess
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+#: Sizes of photographs that tell whether the input has one shape: large and long ones are cut into
+#: tiles by processors that take small ones whole.
+_PHOTOS = (*PROBES, (1280, 853), (97, 403))
+
 Pixels = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -62,7 +66,13 @@ class CheckpointPreprocess:
 
     def __call__(self, image: Image) -> Pixels:
         """Return the image as the network takes it, float32 of shape (C, H, W)."""
-        return np.ascontiguousarray(self.transform(image.convert("RGB")), dtype=np.float32)
+        values = np.ascontiguousarray(self.transform(image.convert("RGB")), dtype=np.float32)
+        if values.shape != self.shape:
+            raise InputError(
+                f"images: expected the preprocessing of the checkpoint to give {self.shape} for "
+                f"every photograph; got {values.shape} for one of {image.height} x {image.width}"
+            )
+        return values
 
     @cached_property
     def geometry(self) -> Preprocess | None:
@@ -126,8 +136,10 @@ def _shape_of(transform: Transform) -> tuple[tuple[int, int, int] | None, str]:
     """Return the one shape that a transform gives photographs of several sizes, or the reason."""
     from PIL import Image
 
-    shapes = []
-    for width, height in PROBES:
+    shapes: list[tuple[int, int, int]] = []
+    for width, height in _PHOTOS:
+        if len(set(shapes)) > 1:
+            break
         try:
             shape = np.shape(transform(Image.new("RGB", (width, height), (90, 120, 150))))
         except InputError as error:
@@ -138,7 +150,7 @@ def _shape_of(transform: Transform) -> tuple[tuple[int, int, int] | None, str]:
             return None, f"gives an array of shape {shape} for one photograph"
         shapes.append((int(shape[0]), int(shape[1]), int(shape[2])))
     if len(set(shapes)) > 1:
-        return None, f"gives different shapes, such as {shapes[0]} and {shapes[1]}: pass size"
+        return None, f"gives different shapes, such as {shapes[0]} and {shapes[-1]}: pass size"
     return shapes[0], ""
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from .forward import calling, evaluating
+from .layer_names import part_of
 from .layouts import SEPARATOR, Layout, is_several, likely_reading, spatial_tensors
 from .models import Model, forward_of
 
@@ -34,13 +35,27 @@ def last_layers(model: Any, batch: Array) -> tuple[str, ...]:
         If no layer has places.
     """
     module = model.module if isinstance(model, Model) else model
-    found = found_layers(module, getattr(model, "arguments", {}), batch)
+    found, entering = _found(module, getattr(model, "arguments", {}), batch)
     size = batch.shape[2:]
+
+    def grid(shape: Sequence[int] | None) -> tuple[int, int] | None:
+        reading = None if shape is None else likely_reading(shape, size)
+        return None if reading is None else reading.grid
+
+    grids = {name: grid(shape) for name, shape in found.items()}
+    entered = {name: grid(shape) for name, shape in entering.items()}
     by_grid: dict[tuple[int, int], list[str]] = {}
-    for name, shape in found.items():
-        reading = likely_reading(shape, size)
-        if reading is not None and reading.grid is not None and max(reading.grid) > 1:
-            by_grid.setdefault(reading.grid, []).append(name)
+    for name, own in grids.items():
+        if own is not None and max(own) > 1:
+            by_grid.setdefault(own, []).append(name)
+    for own, names in by_grid.items():
+        # Inside a block that makes another grid, what still has the first is only on its way.
+        ends = [
+            name
+            for name in names
+            if all(entered.get(at) != own or grids.get(at) in (own, None) for at in _around(name))
+        ]
+        by_grid[own] = ends or names
     tried = [name for names in by_grid.values() for name in names[-_TRIED:]]
     if not tried:
         raise InputError("layers: expected a network with spatial layers; none has a grid")
@@ -53,6 +68,33 @@ def last_layers(model: Any, batch: Array) -> tuple[str, ...]:
             chosen.append(last[-1])
     order = list(found)
     return tuple(sorted(chosen, key=order.index))
+
+
+def spatial_outputs(model: Model, batch: Array) -> tuple[str, ...]:
+    """Return the addresses of the spatial outputs of a model's recommended layers.
+
+    Parameters
+    ----------
+    model : Model
+    batch : ndarray of float32, shape (1, C, H, W)
+        An image as the network gets it; noise does as well.
+
+    Returns
+    -------
+    tuple of str
+        A layer with several outputs, such as the branches of a network, stands for all of them;
+        one that is not run, or more than once, or has no places, for none.
+    """
+    import torch
+
+    shapes = _shapes(torch, model.module, model.arguments, batch, model.layers)
+    parts = dict(model.module.named_modules())
+    return tuple(
+        found
+        for layer in model.layers
+        for found, shape in shapes.items()
+        if shape is not None and layer in (found, part_of(found, parts))
+    )
 
 
 def layouts_of(
@@ -93,10 +135,26 @@ def found_layers(
     Parts that run more than once, or whose output does not count the images, are left out, and so
     are those whose tokens make no grid.
     """
+    return _found(module, arguments, batch)[0]
+
+
+def _around(name: str) -> Iterator[str]:
+    """Yield the parts that a part lies in."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _found(
+    module: Any, arguments: Mapping[str, Any], batch: Array
+) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Return the spatial outputs of :func:`found_layers`, and the inputs of all parts."""
     import torch
 
     pair = batch[:2] if len(batch) > 1 else np.concatenate([batch, batch])
-    one, two = (_shapes(torch, module, arguments, part) for part in (pair[:1], pair))
+    entering: dict[str, tuple[int, ...]] = {}
+    one = _shapes(torch, module, arguments, pair[:1], entering=entering)
+    two = _shapes(torch, module, arguments, pair)
     found = {}
     for name, shape in one.items():
         other = two.get(name)
@@ -111,18 +169,30 @@ def found_layers(
             continue
         if likely_reading(shape, batch.shape[2:]) is not None:
             found[name] = shape
-    return found
+    return found, entering
 
 
 def _shapes(
-    torch: Any, module: Any, arguments: Mapping[str, Any], batch: Array
+    torch: Any,
+    module: Any,
+    arguments: Mapping[str, Any],
+    batch: Array,
+    layers: Sequence[str] | None = None,
+    entering: dict[str, tuple[int, ...]] | None = None,
 ) -> dict[str, tuple[int, ...] | None]:
-    """Return the shapes of spatial outputs by name and address; None where a part runs twice."""
+    """Return the shapes of spatial outputs by name and address; None where a part runs twice.
+
+    With `layers`, of these alone; the shape of the first spatial input of each part is written
+    into `entering`.
+    """
     shapes: dict[str, tuple[int, ...] | None] = {}
     ran: set[str] = set()
 
     def hook(name: str) -> Any:
-        def record(_module: Any, _inputs: Any, output: Any) -> None:
+        def record(_module: Any, inputs: Any, output: Any) -> None:
+            first = next(spatial_tensors(inputs), None)
+            if entering is not None and first is not None:
+                entering.setdefault(name, tuple(first[1].shape))
             tensors = dict(spatial_tensors(output))
             if not is_several(output, tensors):
                 tensors = dict.fromkeys([""], next(iter(tensors.values()))) if tensors else {}
@@ -134,8 +204,10 @@ def _shapes(
 
         return record
 
+    parts = {name: part for name, part in module.named_modules() if name}
+    wanted = parts if layers is None else {part_of(layer, parts) for layer in layers} & set(parts)
     handles = [
-        part.register_forward_hook(hook(name)) for name, part in module.named_modules() if name
+        part.register_forward_hook(hook(name)) for name, part in parts.items() if name in wanted
     ]
     try:
         with evaluating(module), torch.no_grad():

@@ -94,9 +94,12 @@ def layers(
         raise InputError(
             f"model: expected a name, a Model or a torch.nn.Module; got {type(model).__name__}"
         )
-    own = getattr(getattr(model, "preprocess", None), "height_and_width", None)
-    height, width = checked_size(size) or own or _USUAL_SIZE
-    batch = np.random.default_rng(0).normal(size=(2, 3, height, width)).astype(np.float32)
+    if isinstance(model, Model) and size is None:
+        batch = model.noise(2)
+    else:
+        shape = (2, 3, *(checked_size(size) or _USUAL_SIZE))
+        batch = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    height, width = batch.shape[2:]
     found = found_layers(module, getattr(model, "arguments", {}), batch)
     listed: list[SpatialLayer] = []
     for first in range(0, len(found), _TOGETHER):

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._internal.checks import is_whole_number
-from ..errors import InputError, did_you_mean
-from .discovery import last_layers
+from ..errors import InputError, did_you_mean, first_line
+from .discovery import last_layers, spatial_outputs
+from .layouts import CANNOT_RUN
 from .loaders import efficientnet_lite, local, onnx, packaged_onnx, timm, torchvision, transformers
 from .models import Model
 
@@ -123,8 +122,8 @@ def load_model(spec: str | Path, *, size: int | tuple[int, int] | None = None) -
           packages; nothing is downloaded), ``"thin-resnet50"`` and ``"vit-s14-saliency"`` (a real
           residual network and a real ViT, ONNX files of Python packages), ``"resnet18"``,
           ``"resnet50"``, ``"resnet101"``, ``"convnextv2-base"``, ``"vit-b16"``, ``"vit-l32"``,
-          ``"dinov2-giant"``, ``"dinov2-giant-classifier"`` (with its linear head), ``"clip"``, ``"clipseg"``,
-          ``"sam"``, ``"bit-50"``;
+          ``"dinov2-giant"``, ``"dinov2-giant-classifier"`` (with its linear head), ``"clip"``,
+          ``"clipseg"``, ``"sam"``, ``"bit-50"``;
         - ``"transformers:ORG/NAME"``, or ``"transformers:FOLDER"`` of ``save_pretrained``;
         - ``"timm:NAME"``, or ``"timm:NAME@FILE"`` with the weights of a file (``.safetensors``, or
           a state dict that torch has saved);
@@ -175,12 +174,24 @@ def load_model(spec: str | Path, *, size: int | tuple[int, int] | None = None) -
 
 
 def _with_layers(model: Model) -> Model:
-    """Return a model whose recommended layers have been looked for where it brought none."""
-    if model.layers or not hasattr(model.module, "named_modules"):
+    """Return a model that has been tried on one image of noise, with the layers that this gave.
+
+    Where a loader recommends none, they are the last ones at each size of the grid.
+    """
+    if not hasattr(model.module, "named_modules"):
         return model
-    height, width = getattr(model.preprocess, "height_and_width", (224, 224))
-    noise = np.random.default_rng(0).normal(size=(1, 3, height, width)).astype(np.float32)
-    return replace(model, layers=last_layers(model, noise))
+    noise = model.noise(1)
+    height, width = noise.shape[2:]
+    try:
+        usable = spatial_outputs(model, noise) if model.layers else ()
+        return replace(model, layers=usable or last_layers(model, noise))
+    except CANNOT_RUN as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"model: {model.name!r} cannot be run on images alone, here one of {height} x {width} "
+            f"pixels: {first_line(error)}"
+        ) from error
 
 
 def model_forms() -> tuple[str, ...]:

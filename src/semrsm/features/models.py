@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from .forward import Forward
 from .opening import open_images
@@ -84,6 +86,25 @@ class Model:
         return {
             layer: layout.reading.grid for layer, layout in layouts.items() if layout.reading.grid
         }
+
+    def noise(self, count: int) -> Any:
+        """Return photographs of noise as the network gets them.
+
+        Parameters
+        ----------
+        count : int
+
+        Returns
+        -------
+        ndarray of float32, shape (count, C, H, W)
+        """
+        from PIL import Image
+
+        height, width = getattr(self.preprocess, "height_and_width", (224, 224))
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(256, size=(count, height, width, 3), dtype=np.uint8)
+        made = [np.asarray(self.preprocess(Image.fromarray(one))) for one in pixels]
+        return np.stack(made).astype(np.float32, copy=False)
 
     def forward(
         self,

@@ -9,11 +9,14 @@ from .._internal.storage.folders import check_new_folder
 from ..datasets.samples import sample_photos
 from ..studies.translation_sensitivity import TranslationResult, translation
 
-LAYERS = ("_blocks.2", "_blocks.4", "_blocks.10", "_blocks.15")
-
 
 def demo(
-    out: str | Path, *, overwrite: bool = False, workers: int | None = None, progress: Any = None
+    out: str | Path,
+    model: str = "efficientnet-lite0",
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Any = None,
 ) -> TranslationResult:
     """Run the translation study on the photographs of scikit-image and write a report.
 
@@ -21,6 +24,9 @@ def demo(
     ----------
     out : str or Path
         The folder to be written: ``table.csv``, ``protocol.json``, the figures, ``report.html``.
+    model : str, default "efficientnet-lite0"
+        The network, at its recommended layers; ``"thin-resnet50"`` and ``"vit-s14-saliency"`` are
+        real ones of other kinds.
     overwrite : bool, default False
         Whether a folder that has files in it may be replaced.
     workers : int, optional
@@ -42,7 +48,7 @@ def demo(
     from . import write_translation_report
 
     check_new_folder(out, overwrite=overwrite)
-    result = translation(sample_photos(), layers=LAYERS, workers=workers, progress=progress)
+    result = translation(sample_photos(), model, workers=workers, progress=progress)
     result.write(
         out,
         overwrite=overwrite,

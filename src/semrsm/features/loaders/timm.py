@@ -90,14 +90,11 @@ def _finish(
             module.set_input_size(img_size=size)
         except (AssertionError, ValueError, RuntimeError) as error:
             raise InputError(f"size: {spec!r} cannot take {size}: {error}") from error
-    parts = dict(module.named_modules())
-    stages = [info["module"] for info in getattr(module, "feature_info", [])]
     return Model(
         name=name,
         module=module.eval(),
         preprocess=preprocess,
-        layers=spread([stage for stage in stages if stage in parts]),
-        prefix_tokens=int(getattr(module, "num_prefix_tokens", 0)),
+        **spatial_facts(module),
         has_classes=int(getattr(module, "num_classes", 0)) > 0,
         provenance={
             **facts,
@@ -105,8 +102,18 @@ def _finish(
             "timm": timm.__version__,
             "preprocess_from": "checkpoint",
         },
-        channels_last=_channels_last(module),
     )
+
+
+def spatial_facts(module: Any) -> dict[str, Any]:
+    """Return the layers of a network of timm and how they are laid out, as fields of a Model."""
+    parts = {name for name, _ in module.named_modules() if name}
+    stages = [info["module"] for info in getattr(module, "feature_info", None) or []]
+    return {
+        "layers": spread([stage for stage in dict.fromkeys(stages) if stage in parts]),
+        "prefix_tokens": int(getattr(module, "num_prefix_tokens", 0)),
+        "channels_last": _channels_last(module),
+    }
 
 
 def _channels_last(module: Any) -> tuple[str, ...]:

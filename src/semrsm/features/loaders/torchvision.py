@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import InputError, did_you_mean, require
 from ..checkpoint import checkpoint_preprocess
 from ..models import Model
 from .weights import fill, out_of_reach, read_state, require_built, sha256, split_file, spread
+
+#: The classifiers with heads that only serve their training.
+_AUXILIARY = ("googlenet", "inception_v3")
 
 
 def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
@@ -18,10 +23,11 @@ def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
     package = require_built("torchvision", extra="torchvision", spec=spec)
     models = require_built("torchvision.models", extra="torchvision", spec=spec)
     name, file = split_file(rest)
-    known = models.list_models(module=models)
+    known = models.list_models(module=models) + models.list_models(module=models.segmentation)
     if name not in known:
         raise InputError(
-            f"model: torchvision has no classifier {name!r}.{did_you_mean(name, known)}"
+            f"model: torchvision has no network of classification or segmentation {name!r}."
+            f"{did_you_mean(name, known)}"
         )
     weights = models.get_model_weights(name).DEFAULT
     facts: dict[str, Any] = {
@@ -45,10 +51,12 @@ def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
                 error,
             ) from error
         facts["weights"] = str(weights)
-    head = _classes(state)
-    module = models.get_model(name, weights=None, **({} if head is None else {"num_classes": head}))
+    module = _network(models, name, state)
     fill(module, state, spec)
-    preprocess = checkpoint_preprocess(TorchvisionPreset(weights.transforms()), spec, size)
+    preset = weights.transforms()
+    if size is None and not hasattr(preset, "crop_size"):  # of segmentation: images stay as wide
+        size = (int(preset.resize_size[0]),) * 2
+    preprocess = checkpoint_preprocess(TorchvisionPreset(preset), spec, size)
     if size is not None:
         own = getattr(module, "image_size", None)  # of its vision transformers
         if own is not None and size != (own, own):
@@ -62,17 +70,35 @@ def load(spec: str, rest: str, size: tuple[int, int] | None) -> Model:
         preprocess=preprocess,
         layers=_layers(module),
         prefix_tokens=1 if hasattr(module, "class_token") else 0,
-        has_classes=True,
+        has_classes=name in models.list_models(module=models),
         provenance=facts,
         # Shifted windows are kept as (N, H, W, C) throughout.
         channels_last=("features.**",) if type(module).__name__ == "SwinTransformer" else (),
     )
 
 
-def _classes(state: dict[str, Any]) -> int | None:
-    """Return the number of outputs of the last layer of a state dict."""
-    biases = [key for key in state if key.endswith(".bias")]
-    return len(state[biases[-1]]) if biases else None
+def _network(models: Any, name: str, state: Mapping[str, Any]) -> Any:
+    """Build a network without weights, with the classes and auxiliary heads of a state dict."""
+    has_auxiliary = any(key.lower().startswith("aux") for key in state)
+    taken = inspect.signature(models.get_model_builder(name)).parameters
+    options: dict[str, Any] = {"weights": None}
+    if "weights_backbone" in taken:
+        options["weights_backbone"] = None
+    if name in models.list_models(module=models.segmentation):
+        options["aux_loss"] = has_auxiliary
+    elif not has_auxiliary and name in _AUXILIARY:
+        options["aux_logits"] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # GoogLeNet's on how it will be initialised one day
+        module = models.get_model(name, **options)
+        own = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+        for key, tensor in state.items():
+            if tensor.shape and own.get(key, tensor.shape) != tuple(tensor.shape):
+                # Heads alone depend on the number of classes; fill names all that does not fit.
+                if own[key][1:] == tuple(tensor.shape[1:]):
+                    module = models.get_model(name, **options, num_classes=len(tensor))
+                break
+    return module
 
 
 def _layers(module: Any) -> tuple[str, ...]:
@@ -80,9 +106,11 @@ def _layers(module: Any) -> tuple[str, ...]:
     stages = [f"layer{i}" for i in (1, 2, 3, 4) if f"layer{i}" in parts]
     if stages:
         return tuple(stages)
-    for name in ("encoder.layers", "features"):
+    for name in ("encoder.layers", "blocks", "trunk_output", "features"):
         if name in parts:
             return spread([f"{name}.{child}" for child, _ in parts[name].named_children()])
+    if hasattr(parts.get("backbone"), "items"):  # of segmentation
+        return spread([f"backbone.{child}" for child, _ in parts["backbone"].named_children()])
     return ()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from ...errors import InputError, MissingDependencyError, require
 from ..models import Model
 from .image_processors import preprocess_of, processor_of
+from .timm import spatial_facts
+from .towers import patches_preprocess, patchwise, takes_patches, vision_part
 from .weights import out_of_reach, read_config, spread
 
 #: The vision part of networks that also have others, by the kind of the whole network: what loads
@@ -63,45 +65,59 @@ def _load(spec: str, name: str, source: str, size: tuple[int, int] | None) -> Mo
             source, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
         processor, origin = processor_of(package, config, source)
+    module, part = (whole.get_submodule(part), part) if part else vision_part(whole, spec)
     # Poolers stand behind the layers, and networks without a head are often saved without them.
-    missing = [key for key in facts["missing_keys"] if "pooler" not in key]
+    missing = [key for key in facts["missing_keys"] if "pooler" not in key and key.startswith(part)]
     if missing:
         raise InputError(
             f"model: the weights of {spec!r} lack {len(missing)} parameters of the network "
             f"({', '.join(sorted(missing)[:3])}, …)"
         )
-    module = whole.get_submodule(part)
-    if module.main_input_name != "pixel_values":
-        raise InputError(
-            f"model: expected a network of images; {spec!r} is a {type(module).__name__}"
-        )
-    vision = getattr(module.config, "vision_config", module.config)
-    if size is not None:
-        _check_patches(vision, size)
-    elif origin == "defaults":
-        size = _USUAL_SIZES.get(config.model_type) or _image_size(vision) or (224, 224)
-    preprocess = preprocess_of(processor, spec, size, module, strict=origin == "checkpoint")
+    vision = getattr(module, "config", config)
+    vision = getattr(vision, "vision_config", vision)
+    preprocess: Any
+    if takes_patches(module):
+        preprocess = patches_preprocess(processor, vision, size)
+        module = patchwise(torch, module, int(vision.patch_size))
+    else:
+        if size is not None:
+            _check_patches(vision, size)
+        elif origin == "defaults":
+            size = _USUAL_SIZES.get(config.model_type) or _image_size(vision) or (224, 224)
+        preprocess = preprocess_of(processor, spec, size, module, strict=origin == "checkpoint")
     is_sam = type(module).__name__ == "SamVisionModel"
     if is_sam:
         _fit_sam(torch, module.vision_encoder, preprocess.height_and_width)
-    layers = spread(_blocks(torch, module))
+    has_classes = type(module).__name__.endswith("ForImageClassification")
+    arguments = _arguments(module, vision, preprocess.height_and_width)
+    architecture = type(module).__name__
+    if hasattr(module, "timm_model"):  # transformers only wraps it
+        module, arguments = module.timm_model, {}
+        known = spatial_facts(module)
+    else:
+        layers = spread(_blocks(torch, module))
+        known = {
+            # What SAM's decoder reads, and the paper calls its features, is the neck's output.
+            "layers": (*layers, "vision_encoder.neck") if is_sam else layers,
+            "prefix_tokens": _prefix_tokens(module),
+            "channels_last": (
+                ("vision_encoder.patch_embed", "vision_encoder.layers.**") if is_sam else ()
+            ),
+        }
     return Model(
         name=name,
         module=module.eval(),
         preprocess=preprocess,
-        # What SAM's decoder reads, and the paper calls its features, is the neck's output.
-        layers=(*layers, "vision_encoder.neck") if is_sam else layers,
-        prefix_tokens=_prefix_tokens(module),
-        has_classes=type(module).__name__.endswith("ForImageClassification"),
+        has_classes=has_classes,
         provenance={
-            "architecture": type(module).__name__,
+            "architecture": architecture,
             "weights": name if Path(source).is_dir() else source,
             "revision": getattr(config, "_commit_hash", None),
             "preprocess_from": origin,
             "transformers": package.__version__,
         },
-        arguments=_arguments(module, vision, preprocess.height_and_width),
-        channels_last=("vision_encoder.patch_embed", "vision_encoder.layers.**") if is_sam else (),
+        arguments=arguments,
+        **known,
     )
 
 
@@ -151,9 +167,12 @@ def _explaining(spec: str, source: str) -> Iterator[None]:
 
 
 def _class_of(package: Any, config: Any) -> tuple[Any, str]:
-    """Return the class that loads a checkpoint, and which part of it is to be run."""
+    """Return the class that loads a checkpoint, and which part of it is to be run, where known."""
+    automatic = config.model_type in package.models.auto.modeling_auto.MODEL_MAPPING_NAMES
     for name in config.architectures or ():
-        if name.endswith("ForImageClassification") and hasattr(package, name):
+        # Backbones lack what whole networks have behind the last block.
+        own = name.endswith(("ForImageClassification", "Backbone")) or not automatic
+        if own and hasattr(package, name) and config.model_type not in _TOWERS:
             return getattr(package, name), ""
     if config.model_type in _TOWERS:
         name, part = _TOWERS[config.model_type]

@@ -93,8 +93,16 @@ def fill(module: Any, state: Mapping[str, Any], spec: str) -> None:
     InputError
         If parameters are missing, left over or of another shape.
     """
+    own = module.state_dict(keep_vars=True)
+    stored = {id(own[name]): name for name in state if name in own}
+    # safetensors keeps one name of a tensor that a network uses in several places.
+    shared = {
+        name: state[stored[id(tensor)]]
+        for name, tensor in own.items()
+        if name not in state and id(tensor) in stored
+    }
     try:
-        module.load_state_dict(state, strict=True)
+        module.load_state_dict({**state, **shared}, strict=True)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         raise InputError(
