@@ -5,6 +5,7 @@
 # Python >= 3.11, a C++ compiler and make are all that must be there. PYTHON=... chooses the
 # interpreter. An environment that is there already, with a CPU build of torch say, is kept.
 #
+# make zoo                the table of docs/networks.md: one network of every family (an hour or two)
 # make constraints        resolve the pins of constraints.txt anew (UPGRADE=1: to the newest)
 # make check-constraints  whether they resolve for every supported Python, on Linux and on macOS
 
@@ -20,7 +21,7 @@ PYTHONS := 3.11 3.12 3.13 3.14
 PLATFORMS := x86_64-unknown-linux-gnu aarch64-apple-darwin
 UV := build/uv/bin/uv
 
-.PHONY: demo test lint types docs unit benchmark constraints check-constraints tools clean
+.PHONY: demo test lint types docs unit benchmark zoo constraints check-constraints tools clean
 
 demo: $(VENV)/with-demo
 	$(BIN)/semrsm demo --out semrsm-demo --overwrite
@@ -43,6 +44,10 @@ unit: $(VENV)/with-tests
 
 benchmark: $(VENV)/with-tests
 	$(BIN)/python benchmarks/gram.py
+
+zoo: $(VENV)/with-tests
+	mkdir -p build
+	$(BIN)/python benchmarks/zoo --json build/zoo.json --markdown build/zoo.md
 
 # Three steps, each on top of the one before: what builds the package, the demo, all the rest. The
 # package is installed editable by both, so that their order does not matter.

@@ -1,7 +1,9 @@
-"""What all tests share: real data where it is, and Hypothesis without deadlines."""
+"""What all tests share: real data where it is, torchvision, and Hypothesis without deadlines."""
 
+import importlib.util
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,22 @@ settings.load_profile("semrsm")
 # A shell starts background jobs deaf to Ctrl-C, which tests of interrupts must hear.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The CPU build of torch that the tests run with lacks the compiled operators of torchvision's
+# wheel. Nothing here detects objects: declared without a kernel, they let torchvision, and timm and
+# transformers, which import it, be tested.
+if importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision"):
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError:
+        operators = torch.library.Library("torchvision", "DEF")
+        operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        import torchvision  # noqa: F401
 
 
 @pytest.fixture(scope="session")

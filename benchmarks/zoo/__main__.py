@@ -15,14 +15,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from zoo import operators  # noqa: F401  declares two operators before torchvision is imported
-from zoo.families import families
+from zoo.families import LIBRARIES, families
 from zoo.running import results
 from zoo.table import markdown, summary
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks/zoo")
-    parser.add_argument("--library", nargs="+", default=["transformers", "timm", "torchvision"])
+    parser.add_argument("--library", nargs="+", default=list(LIBRARIES), choices=LIBRARIES)
     parser.add_argument("--only", nargs="+", metavar="FAMILY", help="these families")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every row")

@@ -27,6 +27,10 @@ class Family:
     build: Callable[[], tuple[Any, str]]
 
 
+#: The parts of the table; "towers" are the networks of transformers that take more than images.
+LIBRARIES = ("transformers", "towers", "timm", "torchvision")
+
+
 class NotBuiltError(Exception):
     """A family cannot be built here."""
 
@@ -34,63 +38,107 @@ class NotBuiltError(Exception):
 def families(library: str) -> list[Family]:
     """Return the families of a library."""
     return list(
-        {"transformers": _transformers, "timm": _timm, "torchvision": _torchvision}[library]()
+        {
+            "transformers": _transformers,
+            "towers": _towers,
+            "timm": _timm,
+            "torchvision": _torchvision,
+        }[library]()
     )
 
 
 # ------------------------------------------------------------------------------- transformers
 
-#: Depths and widths that a small network has.
+#: Depths, widths and sizes that a small network has at most.
 _SMALLER = {
     "num_hidden_layers": 4, "num_layers": 4, "n_layer": 4, "depth": 4, "encoder_layers": 2,
     "decoder_layers": 2, "num_queries": 8, "vocab_size": 64, "num_detection_tokens": 10,
-    "decoder_num_hidden_layers": 1, "num_decoder_layers": 1, "decoder_depth": 1,
+    "decoder_num_hidden_layers": 1, "num_decoder_layers": 1, "decoder_depth": 1, "image_size": 224,
+    "num_experts": 2, "num_local_experts": 2, "n_routed_experts": 2,
 }  # fmt: skip
+
+#: The same of parts that read no images.
+_OTHER_PARTS = {
+    "hidden_size": 64, "d_model": 64, "intermediate_size": 64, "num_attention_heads": 4,
+    "num_key_value_heads": 4, "head_dim": 16, "num_hidden_layers": 1, "moe_intermediate_size": 32,
+    "vocab_size": 64, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+    "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64,
+}  # fmt: skip
+
+#: The names of the configurations of such parts.
+_NO_IMAGES = ("text", "qformer", "audio", "talker", "decoder", "llm", "memory", "prompt")
+
+#: Of a network: its weights, the copy on the disk and what is loaded must fit together.
+_PARAMETERS = 400_000_000
 
 
 def _transformers() -> Iterator[Family]:
-    import transformers
-    from transformers.models.auto import modeling_auto
+    """Yield the networks that take images alone: those of the image maps of transformers."""
+    yield from _of_transformers(towers=False)
 
-    backbones = set(modeling_auto.MODEL_FOR_BACKBONE_MAPPING_NAMES)
-    images = set(modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES)
-    images |= set(modeling_auto.MODEL_FOR_IMAGE_MAPPING_NAMES)
-    images |= set(modeling_auto.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES)
-    for kind in sorted(backbones | images):
-        name = modeling_auto.MODEL_MAPPING_NAMES.get(kind)
+
+def _towers() -> Iterator[Family]:
+    """Yield the networks that take more, and have a part for images."""
+    yield from _of_transformers(towers=True)
+
+
+def _of_transformers(towers: bool) -> Iterator[Family]:
+    import transformers
+    from transformers.models.auto import configuration_auto, modeling_auto
+
+    backbones = modeling_auto.MODEL_FOR_BACKBONE_MAPPING_NAMES
+    for kind, config in sorted(configuration_auto.CONFIG_MAPPING_NAMES.items()):
+        name = modeling_auto.MODEL_MAPPING_NAMES.get(kind) or backbones.get(kind)
         name = name[0] if isinstance(name, (tuple, list)) else name
-        if name is None:
-            name = modeling_auto.MODEL_FOR_BACKBONE_MAPPING_NAMES.get(kind)
-        if name is not None:
-            yield Family("transformers", kind, lambda name=name: _small(transformers, name))
+        parts = getattr(getattr(transformers, config, None), "sub_configs", None) or {}
+        has_part = any("vision" in part or "image" in part for part in parts)
+        made = None if name is None else getattr(transformers, name, None)
+        alone = False
+        with contextlib.suppress(ImportError):
+            alone = getattr(made, "main_input_name", "") == "pixel_values" and not has_part
+        if made is not None and (has_part if towers else alone):
+            library = "towers" if towers else "transformers"
+            yield Family(library, kind, lambda name=name: _small(transformers, name))
 
 
 def _small(package: Any, name: str) -> tuple[Any, str]:
-    made = getattr(package, name, None)
-    if made is None:
-        raise NotBuiltError(f"{name} is not in this version of transformers")
+    made = getattr(package, name)
     errors = []
-    for shrink in (True, False):
+    for most in ({**_SMALLER, **_OTHER_PARTS}, _SMALLER, None):
         try:
-            config = made.config_class()
-            if shrink:
-                _shrink(config)
+            kind = made.config_class
+            config = kind() if most is None else _shrunk(kind(), most is not _SMALLER)
+            with torch.device("meta"):
+                count = sum(p.numel() for p in made(config).parameters())
+            if count > _PARAMETERS:
+                raise NotBuiltError(f"{count / 1e9:.1f} billion parameters")
             torch.manual_seed(0)
             return made(config).eval(), name
         except Exception as error:  # the configurations are somebody else's
             errors.append(f"{type(error).__name__}: {error}".splitlines()[0])
-    raise NotBuiltError(errors[-1])
+    raise NotBuiltError(errors[0])
 
 
-def _shrink(config: Any) -> None:
-    for key, value in list(vars(config).items()):
-        if key in _SMALLER and isinstance(value, int):
-            with contextlib.suppress(Exception):
-                setattr(config, key, min(value, _SMALLER[key]))
+def _shrunk(config: Any, others: bool, reads_images: bool = True) -> Any:
+    """Return a configuration of the same kind with less of everything."""
+    most = _SMALLER if reads_images or not others else {**_SMALLER, **_OTHER_PARTS}
+    changes: dict[str, Any] = {}
+    for key, value in vars(config).items():
+        if key in most and type(value) is int:
+            changes[key] = min(value, most[key])
         elif key == "depths" and isinstance(value, (list, tuple)):
-            setattr(config, key, type(value)(min(n, 2) for n in value))
+            changes[key] = type(value)(min(n, 2) for n in value)
         elif hasattr(value, "to_dict") and key.endswith("_config"):
-            _shrink(value)
+            changes[key] = _shrunk(value, others, not key.startswith(_NO_IMAGES))
+    kept = {
+        key: value
+        for key, value in vars(config).items()
+        if key in inspect.signature(type(config).__init__).parameters and not key.startswith("_")
+    }
+    # Made anew, since names of stages and the like follow from the depth.
+    kept.pop("out_features", None)
+    kept.pop("out_indices", None)
+    return type(config)(**{**kept, **changes})
 
 
 # --------------------------------------------------------------------------------------- timm
@@ -105,9 +153,20 @@ def _timm() -> Iterator[Family]:
             yield Family("timm", module, lambda names=names: _least(timm, names))
 
 
+#: Words in the names of small networks, the smallest first.
+_SMALL = (
+    "test_", "atto", "femto", "pico", "nano", "xxs", "xxt", "xs", "xt", "mini", "micro", "tiny",
+    "_t0", "_t1", "_s0", "_b0", "_0", "_t", "small", "_s", "10", "14", "18",
+)  # fmt: skip
+
+
+def _rank(name: str) -> int:
+    return next((n for n, word in enumerate(_SMALL) if word in name), len(_SMALL))
+
+
 def _least(timm: Any, names: list[str]) -> tuple[Any, str]:
     """Build the smallest network of a module, by the pixels and parameters of some of them."""
-    likely = sorted(names, key=lambda name: ("test" not in name, len(name)))[:8]
+    likely = sorted(names, key=lambda name: (_rank(name), len(name)))[:8]
     sizes = {}
     for name in likely:
         with contextlib.suppress(Exception), torch.device("meta"):

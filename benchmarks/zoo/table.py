@@ -16,6 +16,11 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
         counts = Counter(row["outcome"] for row in rows if row["library"] == library)
         built = sum(counts.values()) - counts["not built"]
         told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
+        layers = [
+            one for row in rows if row["library"] == library for one in row["layers"].values()
+        ]
+        held = Counter(right for _, right, _ in layers)
+        told += f"; layers by the oracle: {held['right']} right, {held['untold']} not to be told"
         lines.append(f"{library}: {built} families built; {told}")
     return "\n".join(lines)
 

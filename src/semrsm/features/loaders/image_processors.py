@@ -109,7 +109,10 @@ def processor_of(package: Any, config: Any, source: str) -> tuple[Any, str]:
     mapping = package.models.auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES
     kind = config.model_type.removesuffix("_vision_model").removesuffix("_with_registers")
     names = mapping.get(config.model_type) or mapping.get(kind) or {}
-    return getattr(package, names.get("pil") or "BitImageProcessorPil")(), "defaults"
+    try:
+        return getattr(package, names.get("pil") or "BitImageProcessorPil")(), "defaults"
+    except TypeError:  # one that is made of the configuration of a checkpoint only
+        return package.BitImageProcessorPil(), "defaults"
 
 
 def processor_beside(package: Any, folder: Path) -> Any:

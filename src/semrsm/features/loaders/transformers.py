@@ -83,7 +83,12 @@ def _load(spec: str, name: str, source: str, size: tuple[int, int] | None) -> Mo
         if size is not None:
             _check_patches(vision, size)
         elif origin == "defaults":
-            size = _USUAL_SIZES.get(config.model_type) or _image_size(vision) or (224, 224)
+            wrapped = getattr(getattr(module, "timm_model", None), "pretrained_cfg", None) or {}
+            size = (
+                _USUAL_SIZES.get(config.model_type)
+                or _image_size(vision)
+                or tuple(wrapped.get("input_size", (3, 224, 224))[1:])
+            )
         preprocess = preprocess_of(processor, spec, size, module, strict=origin == "checkpoint")
     is_sam = type(module).__name__ == "SamVisionModel"
     if is_sam:
