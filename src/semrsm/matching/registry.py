@@ -125,6 +125,13 @@ def semantic_of(labels: Iterable[str]) -> str | None:
     return next(iter(exact or others), None)
 
 
+#: What to do about matchers that need all places.
+_MASKED = (
+    ". Padding, or a mask, leaves out some; extract(..., mask=False) keeps all, and other matchers "
+    "take what is left"
+)
+
+
 def check_comparable(
     left: Tokens, right: Tokens, matcher: Matcher, left_name: str, right_name: str
 ) -> None:
@@ -147,11 +154,12 @@ def check_comparable(
             raise InputError(
                 f"matcher {matcher.label!r}: expected images with one number of concept vectors, "
                 f"since it compares location with location; got S = {sizes[0]} and {sizes[-1]}"
+                f"{_MASKED if any(side.kept is not None for side in (left, right)) else ''}"
             )
         if not same_places(left.kept, right.kept):
             raise InputError(
                 f"matcher {matcher.label!r}: expected images of which the same places are kept, "
-                "since it compares location with location; a mask leaves out different ones"
+                f"since it compares location with location{_MASKED}"
             )
     if matcher.needs_positions:
         for tokens, name in ((left, left_name), (right, right_name)):
