@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "banded.h"
 #include "solver.h"
 
 namespace nb = nanobind;
@@ -184,6 +185,88 @@ void define_search(nb::module_& module,
       "upper_bounds"_a.noconvert(), "stages"_a.noconvert(), "kernels"_a);
 }
 
+// The images of pairs: offsets of the first vector of both images of each pair, in elements.
+template <class T>
+void check_pairs(const Buffer<T>& left, const Buffer<T>& right, const Offsets& rows,
+                 const Offsets& columns, const Columns& matchings, int64_t size, int64_t stride) {
+  const size_t count = rows.shape(0);
+  if (columns.shape(0) != count || size < 1 || stride < 1 ||
+      matchings.shape(0) != count * size_t(size)) {
+    throw std::invalid_argument("the arrays of the pairs differ in length");
+  }
+  const int64_t image = size * stride;
+  for (size_t p = 0; p < count; ++p) {
+    if (rows.data()[p] < 0 || columns.data()[p] < 0 ||
+        rows.data()[p] + image > int64_t(left.shape(0)) ||
+        columns.data()[p] + image > int64_t(right.shape(0))) {
+      throw std::invalid_argument("an image does not lie inside its buffer");
+    }
+  }
+}
+
+// Exact assignment of vectors at most `radius` cells apart.
+template <class T>
+void define_banded(nb::module_& module) {
+  module.def(
+      "banded",
+      [](const Buffer<T>& left, const Buffer<T>& right, const Offsets& rows, const Offsets& columns,
+         int64_t height, int64_t width, int64_t channels, int64_t radius, const Flag& cancelled,
+         const Doubles& values, const Doubles& upper_bounds, const Columns& assigned) {
+        const size_t count = rows.shape(0);
+        if (height < 1 || width < 1 || radius < 0 || cancelled.shape(0) != 1 ||
+            values.shape(0) != count || upper_bounds.shape(0) != count) {
+          throw std::invalid_argument("the arrays of the pairs differ in length");
+        }
+        const int64_t size = height * width;
+        check_pairs(left, right, rows, columns, assigned, size, channels);
+        semrsm::Outcome outcome = {semrsm::Status::done, 0};
+        {
+          nb::gil_scoped_release release;
+          semrsm::Banded solver(height, width, radius, cancelled.data());
+          for (size_t p = 0; p < count && outcome.status == semrsm::Status::done; ++p) {
+            outcome.where = int64_t(p);
+            if (!solver.load(left.data() + rows.data()[p], right.data() + columns.data()[p],
+                             channels)) {
+              outcome.status = semrsm::Status::not_finite;
+            } else if (!solver.solve(values.data() + p, upper_bounds.data() + p,
+                                     assigned.data() + int64_t(p) * size)) {
+              outcome.status = semrsm::Status::cancelled;
+            }
+          }
+        }
+        return nb::make_tuple(static_cast<int>(outcome.status), outcome.where);
+      },
+      "left"_a.noconvert(), "right"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
+      "height"_a, "width"_a, "channels"_a, "radius"_a, "cancelled"_a.noconvert(),
+      "values"_a.noconvert(), "upper_bounds"_a.noconvert(), "assigned"_a.noconvert());
+}
+
+// The inner products of matched vectors in float64.
+template <class T>
+void define_matched_sums(nb::module_& module) {
+  module.def(
+      "matched_sums",
+      [](const Buffer<T>& left, const Buffer<T>& right, const Offsets& rows, const Offsets& columns,
+         int64_t size, int64_t stride, int64_t channels, const Columns& matchings,
+         const Doubles& values) {
+        check_pairs(left, right, rows, columns, matchings, size, stride);
+        if (channels < 0 || channels > stride || values.shape(0) != rows.shape(0)) {
+          throw std::invalid_argument("the arrays of the pairs differ in length");
+        }
+        for (size_t k = 0; k < matchings.shape(0); ++k) {
+          if (matchings.data()[k] >= size) throw std::invalid_argument("not a vector of an image");
+        }
+        nb::gil_scoped_release release;
+        for (size_t p = 0; p < rows.shape(0); ++p) {
+          values.data()[p] = semrsm::matched_sum(
+              left.data() + rows.data()[p], right.data() + columns.data()[p],
+              matchings.data() + int64_t(p) * size, size, stride, channels);
+        }
+      },
+      "left"_a.noconvert(), "right"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
+      "size"_a, "stride"_a, "channels"_a, "matchings"_a.noconvert(), "values"_a.noconvert());
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -193,6 +276,10 @@ NB_MODULE(_native, module) {
     for (const semrsm::Kernels& kernels : all_kernels()) names.append(kernels.name);
     return names;
   });
+  define_banded<float>(module);
+  define_banded<double>(module);
+  define_matched_sums<float>(module);
+  define_matched_sums<double>(module);
   define<float>(module, "assign", &semrsm::Kernels::assign_float);
   define<double>(module, "assign", &semrsm::Kernels::assign_double);
   define_search<float>(module, &semrsm::Kernels::assign_float);

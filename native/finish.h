@@ -12,6 +12,20 @@ struct Nearest {
   int at;
 };
 
+// The least lane, and its place.
+template <int Shift, class P>
+SEMRSM_INLINE void reduce_nearest(typename P::Vector& nearest, typename P::Indices& place) {
+  if constexpr (Shift > 0) {
+    using S = typename P::S;
+    const typename P::Vector other = S::template rotate<Shift>(nearest);
+    const typename P::Indices other_place = S::template rotate<Shift>(place);
+    const typename P::Indices nearer = other < nearest;
+    place = nearer ? other_place : place;
+    nearest = S::min(other, nearest);
+    reduce_nearest<Shift / 2, P>(nearest, place);
+  }
+}
+
 // Relaxes all distances through one row and finds the nearest column not yet passed, in one pass.
 // Among equals a free column wins: without that, ties lead through one taken column after another.
 template <class P>
@@ -110,6 +124,7 @@ inline void place_easy_rows(P& p) {
       if (p.row_of[top.at] < 0) {
         p.price[top.at] += top.best - top.second;
         p.row_of[top.at] = i;
+        p.open[top.at] = 0;
         continue;
       }
     }
@@ -121,7 +136,6 @@ inline void place_easy_rows(P& p) {
 template <class P>
 inline bool finish(P& p, const volatile uint8_t* cancelled) {
   place_easy_rows(p);
-  for (int64_t k = 0; k < p.stride; ++k) p.open[k] = k < p.columns && p.row_of[k] < 0 ? -1 : 0;
   for (int k = 0; k < p.columns; ++k) {
     if (p.row_of[k] >= 0) p.column_of[p.row_of[k]] = k;
   }

@@ -22,23 +22,7 @@ SEMRSM_INLINE bool is_zero_row(const P& p, int i) {
   return i >= p.real_rows;
 }
 
-// The least lane, and its place.
-template <int Shift, class P>
-SEMRSM_INLINE void reduce_nearest(typename P::Vector& nearest, typename P::Indices& place) {
-  if constexpr (Shift > 0) {
-    using S = typename P::S;
-    const typename P::Vector other = S::template rotate<Shift>(nearest);
-    const typename P::Indices other_place = S::template rotate<Shift>(place);
-    // Of equals the first, whatever the vector width is.
-    const typename P::Indices nearer =
-        (other < nearest) | ((other == nearest) & (other_place < place));
-    place = nearer ? other_place : place;
-    nearest = S::min(other, nearest);
-    reduce_nearest<Shift / 2, P>(nearest, place);
-  }
-}
-
-// The cheapest column that no row of zeros holds.
+// The cheapest column that no row of zeros holds; of equals the first, whatever the vector width is.
 template <class P>
 inline int cheapest_column(const P& p) {
   using S = typename P::S;
@@ -50,9 +34,13 @@ inline int cheapest_column(const P& p) {
     least = S::min(price, least);
     here += 1;
   }
-  typename P::Indices place = at * P::lanes + lane_numbers<P>();
-  reduce_nearest<P::lanes / 2, P>(least, place);
-  return static_cast<int>(place[0]);
+  const typename P::Indices place = at * P::lanes + lane_numbers<P>();
+  int best = 0;
+  for (int l = 1; l < P::lanes; ++l) {
+    const bool first = least[l] == least[best] && place[l] < place[best];
+    if (least[l] < least[best] || first) best = l;
+  }
+  return static_cast<int>(place[best]);
 }
 
 // The bid of a row of zeros: for the cheapest column that none of them holds. It pays epsilon only
@@ -71,6 +59,7 @@ __attribute__((noinline)) void bid_as_one(P& p, int i) {
     return;
   }
   p.row_of[k] = i;
+  p.open[k] = 0;
   p.blocked[k] = P::infinity;
   if (fresh > p.level) {
     p.level = fresh;
@@ -92,7 +81,7 @@ inline void free_rows_padded(P& p) {
   int32_t* const stack = p.free_rows;
   if (p.fresh_padding) {
     p.fresh_padding = false;
-    p.level = 0;
+    p.level = -P::infinity;
     for (int64_t k = 0; k < p.stride; ++k) p.blocked[k] = k < p.columns ? 0 : P::infinity;
     for (int k = 0; k < p.columns; ++k) p.row_of[k] = -1;
     for (int i = p.real_rows; i < p.rows; ++i) stack[waiting++] = i;

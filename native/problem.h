@@ -69,7 +69,9 @@ struct Problem {
 
   T epsilon, last_epsilon;
   T spread;  // what epsilon is measured by
-  bool ties; // so many equal entries that an auction would only count them
+  bool from_means;   // prices start at the means of the columns
+  bool ties;         // so many equal entries that bids without epsilon may place most rows
+  bool may_auction;  // there has been no auction yet
   int64_t bids_left;
 
   bool padded;

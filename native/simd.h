@@ -49,6 +49,12 @@ struct Simd {
   static inline __attribute__((always_inline)) Vector max(Vector a, Vector b) { return a > b ? a : b; }
   static inline __attribute__((always_inline)) Vector min(Vector a, Vector b) { return a < b ? a : b; }
 
+  static inline __attribute__((always_inline)) bool any(Indices mask) {
+    Index found = 0;
+    for (int l = 0; l < size; ++l) found |= mask[l];
+    return found != 0;
+  }
+
   // The largest lane, in a few steps.
   template <int Shift = size / 2>
   static inline __attribute__((always_inline)) T highest(Vector v) {

@@ -114,8 +114,8 @@ inline T power_of_two_near(T x) {
   return static_cast<T>(ldexp(1.0, mantissa < 0.70710678 ? exponent - 1 : exponent));
 }
 
-// Decides on prices and epsilon; `price` holds the sums of the columns (reading.h). Where columns stay
-// free (fewer rows), only zero prices are known to be feasible.
+// Decides on prices and epsilon, and whether rows of zeros bid from the start; `price` holds the sums of
+// the columns (reading.h). Means count the rows of zeros, if these are not too many for means to matter.
 template <class P>
 inline void choose_start(P& p) {
   using T = typename P::Value;
@@ -125,15 +125,16 @@ inline void choose_start(P& p) {
   p.ties = look.ties;
   const bool wide = look.spread > 0 && range > T(4) * look.spread;
   p.spread = wide ? T(4) * look.spread : range;
-  const bool means = p.real_rows == p.columns && range > 0 && p.exponent == 0 && !look.ties &&
-                     means_matter(p, look);
-  if (!means) {
+  const bool near_square = 4 * int64_t{p.real_rows} >= 3 * int64_t{p.columns};
+  p.from_means = near_square && range > 0 && p.exponent == 0 && !look.ties && means_matter(p, look);
+  if (!p.from_means) {
     for (int64_t k = 0; k < p.stride; ++k) p.price[k] = 0;
     return;
   }
-  const T share = T(1) / static_cast<T>(p.real_rows);
+  const T share = T(1) / static_cast<T>(p.columns);
   // Adding and subtracting it rounds to a multiple of a thousandth of the range.
-  const T rounding = power_of_two_near(range) * T(1.5 / 1024) * (sizeof(T) == 4 ? 0x1p23f : T(0x1p52));
+  const T rounding =
+      power_of_two_near(range) * T(1.5 / 1024) * (sizeof(T) == 4 ? 0x1p23f : T(0x1p52));
   for (int64_t k = 0; k < p.stride; ++k) p.price[k] = (p.price[k] * share + rounding) - rounding;
 }
 

@@ -56,3 +56,28 @@ def search(
     stages: NDArray[np.uint8],
     kernels: str,
 ) -> tuple[int, int]: ...
+def banded(
+    left: NDArray[Any],
+    right: NDArray[Any],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    height: int,
+    width: int,
+    channels: int,
+    radius: int,
+    cancelled: NDArray[np.uint8],
+    values: NDArray[np.float64],
+    upper_bounds: NDArray[np.float64],
+    assigned: NDArray[np.int32],
+) -> tuple[int, int]: ...
+def matched_sums(
+    left: NDArray[Any],
+    right: NDArray[Any],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    size: int,
+    stride: int,
+    channels: int,
+    matchings: NDArray[np.int32],
+    values: NDArray[np.float64],
+) -> None: ...

@@ -49,7 +49,7 @@ class Twin:
         self.a, (self.s, self.t) = a, a.shape
         self.rows = self.s  # or t, where rows of zeros make the problem square
         self.row_of = np.full(self.t, -1)
-        self.level, self.fresh_padding = 0.0, False
+        self.level, self.fresh_padding = -np.inf, False
         self.free, self.lost, self.phases = [], [], []
         self.tied = False  # whether the order of columns decided on a bid
         spread, variance, self.ties = look(a) if np.ptp(a) > 0 else (0.0, 0.0, False)
@@ -57,9 +57,10 @@ class Twin:
         self.prices = np.zeros(self.t)
         # Means of the columns are good first prices where columns differ by more than chance.
         differ = a.mean(0).var() > 0.15 * variance and np.ptp(a) <= 15 * spread
-        if self.s == self.t and np.ptp(a) > 0 and not self.ties and differ:
+        if 4 * self.s >= 3 * self.t and np.ptp(a) > 0 and not self.ties and differ:
             grid = near(np.ptp(a)) / 1024 * 1.5 * 2.0**52
-            self.prices = (a.sum(0) * (1 / self.s) + grid) - grid
+            self.prices = (a.sum(0) * (1 / self.t) + grid) - grid
+            self.pad()
 
     def is_zero(self, row):
         """Whether it is one of the rows of zeros, which bid as one."""
@@ -67,22 +68,25 @@ class Twin:
 
     def solve(self):
         """Run the phases, then the paths; return the column of each row."""
-        if self.s == self.t and self.spread > 0 and not self.ties:
+        if self.rows == self.t and self.spread > 0 and not self.ties:
             self.auction()
         else:
             self.phase(0.0)
             many = 6 if self.t > 400 else 3
             unplaced = len(self.free) + len(self.lost)
-            if self.s < self.t and not self.ties and unplaced * many > self.s:
-                self.rows, self.fresh_padding = self.t, True
+            if self.spread > 0 and unplaced * many > self.s:
+                self.pad()
                 self.auction()
         self.finish()
         return self.column_of[: self.s]
 
+    def pad(self):
+        self.rows, self.fresh_padding = self.t, self.s < self.t
+
     def auction(self):
         """Phases of falling epsilon, the last one without."""
-        epsilon = near(0.015 * self.spread)
-        last = epsilon / (64 if self.t > 400 else 8)
+        epsilon = near(0.008 * self.spread)
+        last = epsilon / (64 if self.t > 400 else 8 if self.t > 64 else 1)
         while True:
             self.phase(epsilon)
             if self.free or self.lost or epsilon <= last:
@@ -125,7 +129,8 @@ class Twin:
         self.tied |= second == gains[best]
         raised = self.prices[best] + ((gains[best] - second) + epsilon)
         if self.row_of[best] >= 0 and not raised > self.prices[best]:
-            return self.give_up()
+            others = np.flatnonzero((gains == gains[best]) & (self.row_of < 0))
+            return self.take(others[0], i) if len(others) else self.give_up()
         self.prices[best] = raised
         return self.take(best, i)
 
@@ -174,6 +179,7 @@ class Twin:
             distance = np.minimum(fresh, distance)
             at = distance.min()
             nearest = np.flatnonzero(distance == at)
+            self.tied |= len(nearest) > 1
             column = int(nearest[np.argmax(self.row_of[nearest] < 0)])  # a free one among equals
             if self.row_of[column] < 0:
                 break
@@ -280,17 +286,17 @@ def test_ties_end_in_the_same_value(shape):
 
 def test_every_path_through_the_twin_is_taken():
     rng = np.random.default_rng(0)
-    easy, hard = Twin(rng.random((10, 60))), Twin(features(rng, 45, 60))
+    easy, hard = Twin(rng.random((10, 60))), Twin(features(rng, 44, 60, channels=2))
     ties, square = Twin(rng.integers(0, 2, (80, 80)) * 1.0), Twin(rng.random((40, 40)))
     wide = Twin(features(rng, 420, 420))
     for twin in (easy, hard, ties, square, wide):
         twin.solve()
     assert easy.phases == [0.0]
     assert easy.rows == 10
-    assert len(hard.phases) == 4
+    assert len(hard.phases) == 3
     assert hard.phases[0] == hard.phases[-1] == 0
     assert hard.rows == 60
     assert ties.phases == [0.0]
-    assert len(square.phases) == 3
+    assert len(square.phases) == 2
     assert len(wide.phases) == 4
     assert wide.prices.any()

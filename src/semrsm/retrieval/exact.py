@@ -9,7 +9,7 @@ result is the same as if every pair were solved.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from .._internal.checks import is_whole_number, whole_number
 from ..errors import InputError
 from ..kernels import Kernel
 from ..matching.assignment import LADDER, Stage
+from ..matching.base import Matcher, numbers_found
+from ..matching.registry import resolve_matcher
 from ..tokens import masked_pair
+from .every import search_every
 from .index import Index
 from .question import check_question
 from .results import entries_of, neighbours_html, table_of, write_neighbours
@@ -56,6 +59,10 @@ class TopK:
     removed : mapping of str to int
         How many pairs each bound removed: ``"maxima"``, ``"reduced"``, ``"auction"``, in the order
         of their cost (see :class:`semrsm.matching.assignment.Stage`).
+    matcher : str
+        The label of the matcher.
+    resolved : mapping
+        The numbers that its rules found over the gallery, by option.
     exact : bool
         Whether the results of all queries are certainly the best ones. Without a budget they are;
         with one, if no image that was not matched can reach the last value.
@@ -71,6 +78,8 @@ class TopK:
     solved: int
     removed: Mapping[str, int]
     exact: bool
+    matcher: str = "optimal"
+    resolved: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         queries, k = self.indices.shape
@@ -116,6 +125,8 @@ class TopK:
         """Return everything as plain values: kernel, certificate, and the results of each query."""
         return {
             "kernel": self.kernel,
+            "matcher": self.matcher,
+            "resolved": dict(self.resolved),
             **self.certificate(),
             "queries": entries_of(self, {"missed_at_most": self.missed_at_most}),
         }
@@ -160,6 +171,7 @@ def topk(
     k: int,
     *,
     kernel: str | Kernel = "cosine",
+    matcher: str | Matcher = "optimal",
     mask: ArrayLike | None = None,
     gallery_mask: ArrayLike | None = None,
     ids: Sequence[Any] | None = None,
@@ -184,6 +196,9 @@ def topk(
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, or a kernel of the distance with a bandwidth in numbers, such as
         ``semrsm.kernels.RBF(sigma=3.0)``. The bandwidth does not change the order.
+    matcher : str or Matcher, default "optimal"
+        ``"optimal"``, ``"displacement"`` or ``"maxsim"``, with options. A penalty such as ``"2x"``
+        is resolved over the gallery. For other matchers :func:`semrsm.gram` gives every pair.
     mask, gallery_mask : array-like of bool, shape (Q or N, H, W) or (H, W), optional
         The places of the images that are kept, as for :func:`semrsm.gram`. An index brings its own.
     ids, gallery_ids : sequence, optional
@@ -236,10 +251,17 @@ def topk(
         raise InputError("gallery_mask: expected None, since an Index has measured its images")
     queries, gallery = masked_pair(queries, gallery, mask, gallery_mask, ("queries", "gallery"))
     asked = check_question(
-        queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
+        queries, gallery, k, kernel, matcher, ids, gallery_ids, exclude, workers, memory, progress
     )
-    search = Search(asked, budget=None if budget is None else int(budget))
-    found = search.run()
+    if asked.matcher.searched_by == "values":
+        if budget is not None:
+            raise InputError(
+                f"budget: expected None for the matcher {asked.label!r}, which solves no "
+                f"assignments; got {budget!r}"
+            )
+        found = search_every(asked)
+    else:
+        found = Search(asked, budget=None if budget is None else int(budget)).run()
     return TopK(
         indices=found.indices,
         values=found.values,
@@ -251,4 +273,6 @@ def topk(
         solved=int(found.counts[Stage.SOLVED]),
         removed={stage.name.lower(): int(found.counts[stage]) for stage in LADDER},
         exact=bool(found.exact.all()),
+        matcher=asked.label,
+        resolved=numbers_found(resolve_matcher(matcher), asked.matcher),
     )
