@@ -23,9 +23,11 @@ from .matching.base import Matcher, numbers_found
 from .matching.registry import MATCHERS, check_comparable, overflow_error, resolve_matcher
 from .matrices.gram import Gram
 from .matrices.rsm import RSM
-from .tokens import ids_of, measure
+from .tokens import ids_of, masked_pair, measure
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from .runs import StoredGram
 
 
@@ -35,6 +37,8 @@ def gram(
     y: Any = None,
     *,
     matcher: str | Matcher = "optimal",
+    mask: ArrayLike | None = None,
+    column_mask: ArrayLike | None = None,
     ids: Sequence[Any] | None = None,
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
@@ -52,6 +56,8 @@ def gram(
     y: Any = None,
     *,
     matcher: str | Matcher = "optimal",
+    mask: ArrayLike | None = None,
+    column_mask: ArrayLike | None = None,
     ids: Sequence[Any] | None = None,
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
@@ -68,6 +74,8 @@ def gram(
     y: Any = None,
     *,
     matcher: str | Matcher = "optimal",
+    mask: ArrayLike | None = None,
+    column_mask: ArrayLike | None = None,
     ids: Sequence[Any] | None = None,
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
@@ -95,6 +103,10 @@ def gram(
         ``"partial"``, ``"maxsim"``, a label with options such as ``"displacement:penalty=2x"``, or
         an object of :mod:`semrsm.matchers`. Those that know positions need feature maps, or tokens
         with a grid (:func:`semrsm.measure`).
+    mask, column_mask : array-like of bool, shape (N, H, W) or (H, W), optional
+        The places of the images of `x` and of `y` that are kept, True; the others take no part. By
+        default all, or those that `x` and `y` bring; where `y` is `x`, as for `x`. S differs
+        between images then, which matchers that compare location with location refuse.
     ids, column_ids : sequence, optional
         Names of the images of `x` and of `y`; by default those that they bring (tokens of
         features, a DataArray with a coordinate), or their indices.
@@ -149,6 +161,9 @@ def gram(
     progress = check_progress(progress)
     if executor is None:  # the workers of an executor have their own devices
         find_device(device, chosen)
+    if y is None and column_mask is not None:
+        raise InputError("column_mask: expected None, since y was not given")
+    x, y = masked_pair(x, y, mask, column_mask, ("x", "y"))
     if out is not None or executor is not None:
         return _on_disk(
             x, y, chosen, ids, column_ids, workers, memory, progress, executor, device, out
@@ -245,6 +260,8 @@ def rsm(
     kernel: str | Kernel = "cosine",
     matcher: str | Matcher = "optimal",
     sigma: float | str | None = None,
+    mask: ArrayLike | None = None,
+    column_mask: ArrayLike | None = None,
     ids: Sequence[Any] | None = None,
     column_ids: Sequence[Any] | None = None,
     workers: int | None = None,
@@ -259,7 +276,7 @@ def rsm(
 
     Parameters
     ----------
-    x, y, matcher, ids, column_ids, workers, memory, progress, executor, device
+    x, y, matcher, mask, column_mask, ids, column_ids, workers, memory, progress, executor, device
         As in :func:`semrsm.gram`.
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, ``"rbf"``, or an object of :mod:`semrsm.kernels`.
@@ -291,6 +308,8 @@ def rsm(
         x,
         y,
         matcher=matcher,
+        mask=mask,
+        column_mask=column_mask,
         ids=ids,
         column_ids=column_ids,
         workers=workers,

@@ -108,6 +108,21 @@ def test_class_scores_that_are_not_finite():
         semrsm.extract(Scores(), images(2), layers="body")
 
 
+def test_classes_that_are_masked_do_not_cost_the_features():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Identity()
+
+        def forward(self, x):
+            scores = self.body(x).mean((2, 3))
+            return torch.cat([scores, torch.full((len(x), 1), -torch.inf)], 1)
+
+    found = semrsm.extract(Masked(), images(2), layers="body")
+    assert np.isneginf(found.logits[:, -1]).all()
+    assert np.isfinite(found.logits[:, :-1]).all()
+
+
 @pytest.mark.parametrize("device", ["meta", ["cpu"], "cuda:99", "cpu:x"])
 def test_devices_that_cannot_be_used(network, device):
     before = network.stem.weight.clone()

@@ -601,3 +601,27 @@ def test_missing_matplotlib_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(semrsm.errors.MissingDependencyError, match=r"Plotting needs .*\[plot\]"):
         plot.plot_rsm(make())
+
+
+def test_patches_that_a_mask_leaves_out_are_grey():
+    from semrsm.plot.overlay import LEFT_OUT, on_grid
+
+    rng = np.random.default_rng(0)
+    kept = (np.array([[True, False], [True, True]]), np.array([[False, True], [True, False]]))
+    match = semrsm.match(rng.random((3, 5)), rng.random((2, 5)))
+    target, given = on_grid(match, kept)
+    places = [np.flatnonzero(k) for k in kept]
+    for s, (partner, value) in enumerate(zip(match.permutation, match.contributions, strict=True)):
+        assert target[places[0][s]] == (-1 if partner < 0 else places[1][partner])
+        assert given[places[0][s]] == pytest.approx(value)
+    assert (target[1], given[1]) == (-1, 0)
+    ax = plot.plot_match(photo(), photo(), match, (2, 2), (2, 2), kept=kept, ax=Figure().subplots())
+    paints = [image.get_array() for image in ax.images if image.get_array().shape == (2, 2, 4)]
+    assert len(paints) == 2
+    for paint, part in zip(paints, kept, strict=True):
+        grey = np.isclose(paint, LEFT_OUT).all(axis=2)
+        np.testing.assert_array_equal(grey, ~part)
+    with pytest.raises(InputError, match=r"^kept: expected shape \(2, 2\)"):
+        plot.plot_match(photo(), photo(), match, (2, 2), (2, 2), kept=(np.ones((3, 1)), None))
+    with pytest.raises(InputError, match="^kept: expected the 3 patches of A that were matched"):
+        plot.plot_match(photo(), photo(), match, (2, 2), (2, 2), kept=(np.ones((2, 2)), None))

@@ -298,6 +298,29 @@ def test_matches_are_those_of_match(material):
     assert one["values"]["cosine"]["greedy"] == pytest.approx(greedy, rel=1e-6)
 
 
+def test_matches_of_masked_images_lie_on_the_whole_grid(material):
+    rng = np.random.default_rng(0)
+    mask = rng.random((12, 6, 6)) < 0.7
+    features = semrsm.Features(
+        {"early": material.arrays["early"]}, material.ids, masks={"early": mask}
+    )
+    grams = {("early", "optimal"): semrsm.gram(features["early"], ids=material.ids)}
+    views = _with_grids(views_of(grams), features)
+    (one,) = compute_matches(views, features, iter([Wanted("early", 1, 4)]))
+    out = [numbers(part, "u1").astype(bool) for part in one["out"]]
+    np.testing.assert_array_equal(out, ~mask[[1, 4]].reshape(2, 36))
+    target = numbers(one["target"], "<u2")
+    assert (target[out[0]] == 65535).all()
+    assert not out[1][target[target < 65535]].any()
+    assert (target < 65535).sum() == mask[[1, 4]].sum(axis=(1, 2)).min()
+    whole = [material.arrays["early"][k].reshape(6, -1).T.astype(float) for k in (1, 4)]
+    paired = np.flatnonzero(target < 65535)
+    found = np.einsum("sc,sc->", whole[0][paired], whole[1][target[paired]])
+    assert found == pytest.approx(grams["early", "optimal"].values[1, 4], rel=1e-4)
+    assert "none" not in one["values"]["cosine"]  # other places cannot be compared
+    assert not np.any([out[0][s] for s in one["lines"]])
+
+
 @pytest.mark.parametrize("matcher", ["optimal:tolerance=0.01", "greedy"])
 def test_the_semantic_rsm_is_found_by_its_matcher_whatever_its_label(matcher, material):
     others = ["none", "topk-greedy"] if ":" in matcher else ["none"]

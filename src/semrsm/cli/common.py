@@ -103,6 +103,25 @@ def add_model_options(
         help="tokens that stand for no place (class, registers) and are dropped: a number, 'keep' "
         "or 'auto' (default: %(default)s)",
     )
+    masks = group.add_mutually_exclusive_group()
+    masks.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FOLDER",
+        help="masks named like the photographs: only patches of which at least half is not black "
+        "take part",
+    )
+    masks.add_argument(
+        "--keep-padding",
+        action="store_true",
+        help="let the padding of networks that pad photographs take part",
+    )
+
+
+def mask_of(arguments: argparse.Namespace) -> Path | bool | None:
+    """Return the value of ``mask`` for --mask and --keep-padding."""
+    folder: Path | None = arguments.mask
+    return False if arguments.keep_padding else folder
 
 
 def add_matching_options(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +298,7 @@ def extracted(
             batch_size=arguments.batch_size,
             device=arguments.device,
             prefix_tokens=prefix_tokens(arguments.prefix_tokens),
+            mask=mask_of(arguments),
             progress=progress,
         )
 

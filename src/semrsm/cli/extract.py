@@ -13,6 +13,7 @@ from .common import (
     emit,
     holds_photographs,
     loaded,
+    mask_of,
     prefix_tokens,
     progress_bar,
 )
@@ -77,6 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
             device=arguments.device,
             prefix_tokens=prefix_tokens(arguments.prefix_tokens),
             dtype=arguments.dtype,
+            mask=mask_of(arguments),
             progress=progress,
             out=arguments.out if is_store else None,
             overwrite=arguments.overwrite,

@@ -154,6 +154,11 @@ def describe(path: Path) -> dict[str, Any]:
             for layer in features
         },
         "layouts": {layer: str(layout) for layer, layout in features.layouts.items()},
+        **(
+            {"kept": {k: f"{m.mean():.0%} of the patches" for k, m in features.masks.items()}}
+            if features.masks
+            else {}
+        ),
         "logits": features.logits is not None,
         "provenance": {k: v for k, v in features.provenance.items() if k != "layouts"},
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .._internal.text import as_text, is_utf8
 from ..errors import InputError, did_you_mean
 from .images import MAX_PIXELS
+from .object_masks import Outlines
 from .reading import (
     Box,
     ImageFiles,
@@ -64,7 +66,7 @@ OPTIONS = (
 
 
 class Cityscapes(ImageFiles):
-    """The images of one split of Cityscapes with their polygons.
+    """The images of one split of Cityscapes with their polygons, which :meth:`masks` draws.
 
     Parameters
     ----------
@@ -111,6 +113,8 @@ class Cityscapes(ImageFiles):
     does not evaluate.
     """
 
+    _PER_IMAGE = (*ImageFiles._PER_IMAGE, "_polygons")
+
     def __init__(
         self,
         root: str | Path,
@@ -134,6 +138,7 @@ class Cityscapes(ImageFiles):
         folder = existing_folder(root, "a folder with leftImg8bit and gtFine or gtCoarse")
         left_out = LeftOut()
         photos = _files(_split_folder(folder / "leftImg8bit", split), _IMAGE, left_out)
+        polygons: dict[str, Path] = {}
         seen: dict[str, tuple[Box, ...]] | None = None
         if split != "test":
             above = _annotated(folder, split, annotations)
@@ -144,6 +149,7 @@ class Cityscapes(ImageFiles):
             photos = {name: path for name, path in photos.items() if name in polygons}
             seen = {name: _boxes(polygons[name], counting[objects]) for name in photos}
         left_out.finish(f"Cityscapes {split}", len(photos))
+        self._counting = counting[objects]
         super().__init__(
             folder,
             list(photos),
@@ -155,6 +161,19 @@ class Cityscapes(ImageFiles):
             groups=[_group(name, path) for name, path in photos.items()],
             max_pixels=max_pixels,
         )
+        self._polygons = tuple(str(polygons[name]) for name in photos) if polygons else None
+
+    def outlines(self, index: int, names: frozenset[str]) -> Outlines:
+        """Return all polygons of an image in their order: later ones hide those before them."""
+        if self._polygons is None:
+            return super().outlines(index, names)
+        path = Path(self._polygons[index])
+        record = read_json(path)
+        found = Outlines(_size_of(record, path)[::-1], [])
+        for label, points in _labelled(record, path):
+            counts = label in names if names else self._counting is None or label in self._counting
+            found.shapes.append((list(zip(*points, strict=True)), counts))
+        return found
 
 
 def _split_folder(folder: Path, split: str) -> Path:
@@ -207,17 +226,30 @@ def _group(name: str, path: Path) -> str:
 def _boxes(path: Path, counting: tuple[str, ...] | None) -> tuple[Box, ...]:
     """Return the boxes around the polygons of a file whose labels count."""
     found = read_json(path)
+    width, height = _size_of(found, path)
+    return tuple(
+        Box(*clipped(min(xs), min(ys), max(xs), max(ys), width, height), label)
+        for label, (xs, ys) in _labelled(found, path, counting)
+    )
+
+
+def _size_of(found: dict[str, Any], path: Path) -> tuple[int, int]:
+    """Return width and height of the image that a file of polygons describes."""
     width, height = (field(found, name, int, str(path)) for name in ("imgWidth", "imgHeight"))
-    boxes = []
+    return width, height
+
+
+def _labelled(
+    found: dict[str, Any], path: Path, counting: tuple[str, ...] | None = None
+) -> Iterator[tuple[str, tuple[list[float], list[float]]]]:
+    """Yield the label of each polygon that counts, and the coordinates of its points."""
     for i, record in enumerate(records(found, "objects", path)):
         where = f"{path}: objects[{i}]"
         label = str(field(record, "label", str, where))
         label = label.removesuffix("group") or label
         if record.get("deleted") or (counting is not None and label not in counting):
             continue
-        xs, ys = _points(field(record, "polygon", list, where), where)
-        boxes.append(Box(*clipped(min(xs), min(ys), max(xs), max(ys), width, height), label))
-    return tuple(boxes)
+        yield label, _points(field(record, "polygon", list, where), where)
 
 
 def _points(polygon: list[Any], where: str) -> tuple[list[float], list[float]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InputError, did_you_mean
 from .images import MAX_PIXELS
+from .object_masks import Outlines, box_shapes
 from .reading import (
     Box,
     ImageFiles,
@@ -84,6 +85,8 @@ class EgoObjects(ImageFiles):
         describes; those are left out.
     """
 
+    _PER_IMAGE = (*ImageFiles._PER_IMAGE, "_sizes")
+
     def __init__(
         self,
         root: str | Path,
@@ -157,6 +160,11 @@ class EgoObjects(ImageFiles):
             ],
             max_pixels=max_pixels,
         )
+        self._sizes = tuple((record["height"], record["width"]) for record in kept)
+
+    def outlines(self, index: int, names: frozenset[str]) -> Outlines:
+        """Return the boxes of an image, in the size that its record has."""
+        return Outlines(self._sizes[index], box_shapes((self.boxes or ())[index], names))
 
 
 def _annotation_file(folder: Path, split: str) -> Path:

@@ -108,6 +108,24 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image:
         raise ImageReadError(f"{name}: cannot be read as an image: {cause}") from error
 
 
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return height and width of an image file as :func:`open_image` turns it; nothing is decoded.
+
+    Raises
+    ------
+    ImageReadError
+        If the file is missing or not an image.
+    """
+    pil = require("PIL.Image", extra="features", purpose="Reading photographs")
+    try:
+        with pil.open(path) as file:
+            width, height = file.size
+            # Orientations from 5 on exchange the sides.
+            return (width, height) if 5 <= _orientation(file) <= 8 else (height, width)
+    except Exception as error:  # as above
+        raise ImageReadError(f"{as_text(path)}: cannot be read as an image: {error}") from error
+
+
 def upright_rgb(image: Image) -> Image:
     """Return any PIL image as upright 8-bit RGB, as :func:`open_image` describes."""
     module = require("PIL.Image", extra="features", purpose="Reading photographs")

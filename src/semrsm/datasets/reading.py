@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
 from ..tokens import image_ids
-from .images import MAX_PIXELS, open_image
+from .images import MAX_PIXELS, image_size, open_image
+from .object_masks import ObjectMasks, Outlines, box_shapes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,7 +64,7 @@ class ImageFiles:
     """
 
     #: Attributes with one entry for each image.
-    _PER_IMAGE = ("ids", "labels", "objects", "boxes", "groups", "_paths")
+    _PER_IMAGE: tuple[str, ...] = ("ids", "labels", "objects", "boxes", "groups", "_paths")
 
     def __init__(
         self,
@@ -95,6 +96,32 @@ class ImageFiles:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r}: {len(self)} images)"
+
+    def masks(self, *names: str) -> ObjectMasks:
+        """Return masks of objects, for ``semrsm.extract(..., mask=...)``.
+
+        Parameters
+        ----------
+        names : str
+            Categories, or ids of instances; by default all objects.
+
+        Returns
+        -------
+        ObjectMasks
+            A mask of each image by index, bool (H, W) of the photograph: the boxes of the objects,
+            or their outlines where the data set has some.
+
+        Raises
+        ------
+        InputError
+            If the data set has no boxes, or no such object.
+        """
+        return ObjectMasks(self, names)
+
+    def outlines(self, index: int, names: frozenset[str]) -> Outlines:
+        """Return where the named objects of an image are, for its mask."""
+        boxes = () if self.boxes is None else self.boxes[index]
+        return Outlines(image_size(self._paths[index]), box_shapes(boxes, names))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from .layouts import (
     draw_several,
     photo_groups,
 )
+from .object_masks import Outlines, box_shapes
 from .reading import ImageFiles, LeftOut, existing_folder
 from .registry import Option
 
@@ -231,6 +232,10 @@ class ComposedScenes(ImageFiles):
     def visible(self) -> tuple[tuple[float, ...], ...]:
         """The visible share of each object of each scene."""
         return tuple(scene.visible for scene in self._scenes)
+
+    def outlines(self, index: int, names: frozenset[str]) -> Outlines:
+        """Return the boxes of the objects of a scene."""
+        return Outlines(self[index].size[::-1], box_shapes((self.boxes or ())[index], names))
 
     def __getitem__(self, index: int) -> Image:
         scene = self._scenes[index]

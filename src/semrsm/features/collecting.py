@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import InputError
+from ..tokens import MaskedImages, whole_array
 from .layouts import Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -34,7 +35,7 @@ class Sink(Protocol):
     def add(
         self,
         images: Sequence[int],
-        layers: Mapping[str, Array],
+        layers: Mapping[str, Array | MaskedImages],
         logits: Array | None,
         layouts: Mapping[str, Layout],
     ) -> None:
@@ -57,6 +58,7 @@ class Collected:
         self._room = 0
         self._layers: dict[str, Array] = {}
         self._logits: Array | None = None
+        self._kept: dict[str, list[Array]] = {}
         self.images: list[int] = []
         self.left_out: list[tuple[int, str]] = []
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -74,7 +76,7 @@ class Collected:
     def add(
         self,
         images: Sequence[int],
-        layers: Mapping[str, Array],
+        layers: Mapping[str, Array | MaskedImages],
         logits: Array | None,
         layouts: Mapping[str, Layout],
     ) -> None:
@@ -86,14 +88,18 @@ class Collected:
             If only some batches have class scores.
         """
         first, last = self.count, self.count + len(images)
+        for layer, rows in layers.items():
+            if isinstance(rows, MaskedImages):
+                self._kept.setdefault(layer, []).append(rows.kept)
+        arrays: dict[str, Array] = {k: whole_array(rows) for k, rows in layers.items()}
         if not self._layers:
             self._room = last if self._total is None else self._total
-            self._layers = {name: self._empty(rows) for name, rows in layers.items()}
+            self._layers = {name: self._empty(rows) for name, rows in arrays.items()}
             self._logits = None if logits is None else self._empty(logits)
-            self.shapes = {name: rows.shape[1:] for name, rows in layers.items()}
+            self.shapes = {name: rows.shape[1:] for name, rows in arrays.items()}
         if last > self._room:
             self._grow(max(last, 2 * self._room))
-        for name, rows in layers.items():
+        for name, rows in arrays.items():
             self._layers[name][first:last] = rows
         if (logits is None) != (self._logits is None):
             raise InputError("model: expected class scores for all images, or for none")
@@ -117,6 +123,10 @@ class Collected:
     def arrays(self) -> dict[str, Array]:
         """Return the layers, (n, C, H, W) or (n, T, D) for the n images that have rows."""
         return {name: rows[: self.count] for name, rows in self._layers.items()}
+
+    def masks(self) -> dict[str, Array]:
+        """Return which places are kept, (n, H, W) by layer, where some may be left out."""
+        return {layer: np.concatenate(kept) for layer, kept in self._kept.items()}
 
     def logits(self) -> Array | None:
         """Return the class scores, shape (n, K), where there are any."""

@@ -14,10 +14,11 @@ from ..errors import InputError, require
 from . import store
 from .collecting import Collected, Sink, check_shapes
 from .discovery import last_layers
-from .forward import Forward, usable_device
-from .images import ImageSource
+from .forward import Forward, Response, usable_device
+from .images import ImageSource, Read
 from .layouts import Layout
 from .loading import load_model
+from .masks import Masks, masked_layers
 from .models import Model, forward_of
 from .opening import open_images, usable_preprocess
 from .provenance import described_preprocess, sample_digests, state_hash
@@ -37,6 +38,7 @@ def extract(
     dtype: str = "float32",
     on_error: str = "skip",
     check: bool = True,
+    mask: Any = None,
     progress: Callable[[int, int], object] | bool | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -88,6 +90,14 @@ def extract(
         Whether the layout of each layer is proven before the first image: twenty images of noise go
         through the network, some of them with one patch changed, and the changes must lie at their
         places in the output. It is done once for a network, its layers and the size of the input.
+    mask : optional
+        The patches that are kept; the others take no part in anything that is computed of the
+        features. By default all but padding, where the preprocessing is known to pad, as that of
+        SAM does; False keeps padding too. Otherwise the mask of each image: an array (N, H, W) or
+        (H, W), a list of N masks, a folder of files that are named like the images (the suffix may
+        differ), a dictionary or a data set by id, or a function of the id. A mask is an image, its
+        path or an array (H, W), and what is not zero is kept; it has the size of the photograph, of
+        the network's input or of a grid. A patch is kept where at least half of it is covered.
     progress : callable or bool, optional
         Called as ``progress(done, total)`` in images; of an iterable without a length, both are
         those done.
@@ -158,6 +168,8 @@ def extract(
     source = open_images(images, chosen_preprocess)
     if out is not None:
         source.check_repeatable()
+    masks = Masks.of(mask, chosen_preprocess, None if source.total is None else source.ids)
+    source.masks = masks if masks.active else None
     if layers is None and (known is None or not known.layers):
         layers = last_layers(loaded, _first_image(source))
     forward = forward_of(loaded, layers, prefix_tokens=prefix_tokens, dtype=dtype)
@@ -172,6 +184,7 @@ def extract(
         on_error,
         progress,
         check,
+        masks,
     )
     return _in_memory(job) if out is None else _on_disk(job, out, overwrite=overwrite)
 
@@ -200,6 +213,7 @@ class _Job:
     on_error: str
     progress: Callable[[int, int], object] | None
     check: bool
+    masks: Masks
 
     def facts(self) -> dict[str, Any]:
         """Return what decides the values, for the provenance and for stores that are begun."""
@@ -216,6 +230,7 @@ class _Job:
             "state_sha256": state_hash(module),
             **(known.provenance if known is not None else {}),
             **({} if self.check else {"check": False}),
+            **self.masks.facts(here),
             "semrsm": __version__,
             "torch": torch.__version__,
         }
@@ -232,7 +247,26 @@ class _Job:
                     continue
                 found = run(read.batch, read.ids)
                 check_shapes(found.layers, read.ids, sink.shapes)
-                sink.add(read.images, found.layers, found.logits, found.layouts)
+                layers = self._kept(found, read)
+                sink.add(read.images, layers, found.logits, found.layouts)
+
+    def _kept(self, found: Response, read: Read) -> dict[str, Any]:
+        """Return the layers of a batch, with the patches that are kept where some may not be."""
+        if read.masks is None or read.batch is None:
+            return dict(found.layers)
+        grids = {
+            layer: rows.shape[2:] if rows.ndim == 4 else found.layouts[layer].reading.grid
+            for layer, rows in found.layers.items()
+        }
+        known = {layer: grid for layer, grid in grids.items() if grid is not None}
+        return masked_layers(
+            found.layers,
+            known,
+            read.masks,
+            read.ids,
+            read.batch.shape[2:],
+            given=self.masks.is_given,
+        )
 
 
 def _in_memory(job: _Job) -> Features:
@@ -245,6 +279,7 @@ def _in_memory(job: _Job) -> Features:
         [job.source.ids[image] for image in kept.images],
         kept.logits(),
         {**job.facts(), "images": kept.count, **described_layouts(kept.layouts)},
+        masks=kept.masks(),
     )
 
 

@@ -333,5 +333,5 @@ def _scores(logits: Any) -> Array:
     array: Array = logits.float().cpu().numpy()
     # Heads that are masked give minus infinity to the classes that are not asked for.
     if not (array < np.inf).all():  # also where it is NaN
-        raise InputError("model: its class scores are NaN or plus infinity for some images")
+        raise InputError("model: its class scores are NaN or infinite (not −∞) for some images")
     return array

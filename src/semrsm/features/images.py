@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,9 +12,25 @@ from .._internal.arrays import to_numpy
 from ..datasets.images import ImageReadError
 from ..errors import InputError
 from .items import image_of
+from .masks import ImageMask, Masks
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Batch = tuple[list[str], Array]
+
+
+class Batch(NamedTuple):
+    """n images as the network takes them.
+
+    Attributes
+    ----------
+    ids : list of str
+    images : ndarray of float32, shape (n, C, H, W)
+    masks : list of ImageMask, or None
+        Where patches may be left out.
+    """
+
+    ids: list[str]
+    images: Array
+    masks: list[ImageMask] | None
 
 
 @dataclass(frozen=True)
@@ -31,12 +47,15 @@ class Read:
         None where no image could be read.
     left_out : list of (int, str)
         The other images, by their place among all, and the cause.
+    masks : list of ImageMask, or None
+        Of the n images, where patches may be left out.
     """
 
     images: list[int]
     ids: list[str]
     batch: Array | None
     left_out: list[tuple[int, str]]
+    masks: list[ImageMask] | None = None
 
 
 class ImageSource:
@@ -62,9 +81,12 @@ class ImageSource:
         What :meth:`read` has left out so far, with the causes.
     preprocessed_here : bool
         Whether photographs have been preprocessed when they were read.
+    masks : Masks or None
+        What is left out of the images.
     """
 
     batch_size: int | None = None
+    masks: Masks | None = None
 
     def __init__(
         self,
@@ -96,6 +118,7 @@ class ImageSource:
         """Read the images ``first:last``; None where none of them can be read."""
         ids: list[str] = []
         images: list[Array] = []
+        masks: list[ImageMask] = []
         for i in range(first, min(last, len(self.ids))):
             try:
                 image = image_of(self._get(i), f"images[{i}]")
@@ -114,7 +137,12 @@ class ImageSource:
                 )
             ids.append(self.ids[i])
             images.append(array)
-        return (ids, np.stack(images)) if images else None
+            if self.masks is not None:
+                photo = None if isinstance(image, np.ndarray) else image.size[::-1]
+                masks.append(self.masks.image(i, self.ids[i], photo, array.shape[1:]))
+        if not images:
+            return None
+        return Batch(ids, np.stack(images), None if self.masks is None else masks)
 
     def _as_input(self, image: Any, name: str) -> Array:
         """Return an image as the network takes it; arrays are preprocessed already."""
@@ -135,14 +163,14 @@ class ImageSource:
 
     def _told(self, start: int, stop: int, on_error: str) -> Read:
         """Read the images ``start:stop``, with the causes of those that are left out."""
-        ids, batch = self.read(start, stop, on_error) or ([], None)
+        ids, batch, masks = self.read(start, stop, on_error) or ([], None, None)
         why, self.failed = self.failed, []
         readable = set(ids)
         images: list[int] = []
         missing: list[int] = []
         for image in range(start, stop):
             (images if self.ids[image] in readable else missing).append(image)
-        return Read(images, ids, batch, list(zip(missing, why, strict=True)))
+        return Read(images, ids, batch, list(zip(missing, why, strict=True)), masks)
 
 
 def preprocessed(image: Any, preprocess: Callable[[Any], Any]) -> Any:

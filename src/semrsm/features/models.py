@@ -80,7 +80,7 @@ class Model:
         read = source.read(0, 1, "raise")
         if read is None:
             return {}
-        ids, batch = read
+        ids, batch, _ = read
         with forward.running(check=False) as run:
             layouts = run(batch, ids).layouts
         return {

@@ -135,6 +135,27 @@ class Preprocess:
         canvas.paste(cut, self._corner(cut)[::-1])
         return canvas
 
+    @property
+    def pads(self) -> bool:
+        """Whether the input of some photographs has places without photograph."""
+        sizes = zip(as_pair(self.resize), self.height_and_width, strict=True)
+        return self.fit in ("pad", "letterbox") or any(box < side for box, side in sizes)
+
+    def seen(self, mask: Image) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return how much of each pixel of the input a mask of the photograph covers, (H, W).
+
+        Parameters
+        ----------
+        mask : PIL.Image.Image
+            Of mode L and the size of the photograph, 255 where it covers it. The padding is not
+            covered.
+        """
+        cut = replace(self, interpolation="bilinear")._cut(mask)
+        values = np.zeros(self.height_and_width, dtype=np.float32)
+        top, left = self._corner(cut)
+        values[top : top + cut.height, left : left + cut.width] = np.asarray(cut, np.float32) / 255
+        return values
+
     def _corner(self, cut: Image) -> tuple[int, int]:
         """Return the first row and column of the input that hold the photograph."""
         if self.fit != "letterbox":

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .checkpoint import CheckpointPreprocess
-from .images import ImageSource
 from .preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from .images import Batch, ImageSource
 
 
 def state_hash(module: Any) -> str:
@@ -76,9 +78,17 @@ def sample_digests(source: ImageSource) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for image in sorted({round(n * last / 7) for n in range(8)}):
         read = source.read(image, image + 1, "skip")
-        found[str(image)] = None if read is None else hashlib.blake2b(read[1].tobytes()).hexdigest()
+        found[str(image)] = None if read is None else _digest(read)
     source.failed = []
     return found
+
+
+def _digest(read: Batch) -> str:
+    digest = hashlib.blake2b(read.images.tobytes())
+    for mask in read.masks or ():
+        for shares in mask.shares:
+            digest.update(np.ascontiguousarray(shares, dtype=np.float32).tobytes())
+    return digest.hexdigest()
 
 
 def without_addresses(text: str) -> str:

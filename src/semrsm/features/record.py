@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, did_you_mean
-from ..tokens import Tokens, image_ids, measure
+from ..tokens import MaskedImages, Tokens, checked_mask, image_ids, measure, whole_array
 from . import files
 from .files.content import RESERVED, Content
 from .layer_names import choose_layers
@@ -44,6 +44,9 @@ class Features(Mapping[str, Any]):
         The network's class scores; on disk as well, if it is there.
     provenance : mapping, optional
         Model, weights, preprocessing, versions.
+    masks : mapping of str to array of bool, shape (N, H, W), optional
+        The places of a layer's grid that are kept, True; what is computed of the layer leaves out
+        the others.
 
     Raises
     ------
@@ -67,6 +70,8 @@ class Features(Mapping[str, Any]):
         ids: Sequence[str] | None = None,
         logits: Any = None,
         provenance: Mapping[str, Any] | None = None,
+        *,
+        masks: Mapping[str, Any] | None = None,
     ) -> None:
         if not layers:
             raise InputError("layers: expected at least one layer; got none")
@@ -90,7 +95,7 @@ class Features(Mapping[str, Any]):
             raise InputError(f"layers: expected one number of images in all; got {counts}")
         if logits is not None and (logits.ndim != 2 or logits.shape[0] != count):
             raise InputError(f"logits: expected shape ({count}, K); got {logits.shape}")
-        self._layers = dict(layers)
+        self._layers = masked_where(layers, masks or {})
         self._ids = image_ids(ids, count, "ids")
         self._logits = logits
         self._provenance = MappingProxyType(dict(provenance or {}))
@@ -134,6 +139,15 @@ class Features(Mapping[str, Any]):
             elif layer in told:
                 grids[layer] = (int(told[layer][0]), int(told[layer][1]))
         return grids
+
+    @property
+    def masks(self) -> dict[str, NDArray[np.bool_]]:
+        """The places that are kept, (N, H, W) by layer, of the layers where some are left out."""
+        return {
+            layer: array.kept
+            for layer, array in self._layers.items()
+            if isinstance(array, MaskedImages)
+        }
 
     @property
     def layouts(self) -> dict[str, Layout]:
@@ -248,8 +262,32 @@ class Features(Mapping[str, Any]):
             If the suffix is another one, or the folder does not exist; for ``.zarr``, if there is
             something else than features, or values are not finite.
         """
-        content = Content(self._layers, self.ids, self._logits, self.provenance)
+        whole = {layer: whole_array(array) for layer, array in self._layers.items()}
+        content = Content(whole, self.ids, self._logits, self.provenance, self.masks)
         return files.write(Path(path), content)
+
+
+def masked_where(layers: Mapping[str, Any], masks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return layers with the masks that leave out some of their places.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer, or its mask does not fit.
+    """
+    found = dict(layers)
+    for layer, mask in masks.items():
+        if layer not in found:
+            raise InputError(
+                f"masks: expected names of layers; got {layer!r}.{did_you_mean(layer, found)}"
+            )
+        array = whole_array(found[layer])
+        is_maps = array.ndim == 4
+        places = int(np.prod(array.shape[2:])) if is_maps else array.shape[1]
+        grid = (array.shape[2], array.shape[3]) if is_maps else None
+        kept = checked_mask(mask, np.full(array.shape[0], places), grid, f"layer {layer!r}")
+        found[layer] = array if kept.all() else MaskedImages(array, kept)
+    return found
 
 
 def concept_vectors(image: Any) -> Array:
@@ -306,7 +344,8 @@ def load_features(path: str | Path) -> Features:
     if not (source.is_dir() if source.suffix == ".zarr" else source.is_file()):
         raise InputError(f"path: expected a file of features; {str(path)!r} does not exist")
     try:
-        return Features(*files.read(source))
+        found = files.read(source)
+        return Features(*found[:4], masks=found.masks)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     except (

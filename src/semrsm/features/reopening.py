@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, require
-from ..tokens import MappedFile
+from ..tokens import MappedFile, MaskedImages
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class OnDisk:
 
 def packed(array: Any) -> Any:
     """Return an array on disk as an :class:`OnDisk`, and any other as it is."""
+    if isinstance(array, MaskedImages):
+        return MaskedImages(packed(array.array), array.kept)
     mapped = MappedFile.of(array)
     if mapped is not None:
         return OnDisk("map", mapped.path, (mapped.offset, mapped.shape, mapped.dtype))
@@ -71,4 +73,6 @@ def packed(array: Any) -> Any:
 
 def unpacked(array: Any) -> Any:
     """Return what :func:`packed` was given, opened again where it is on disk."""
+    if isinstance(array, MaskedImages):
+        return MaskedImages(unpacked(array.array), array.kept)
     return array.open() if isinstance(array, OnDisk) else array

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._internal.labels import by_label, from_label, listed, registered
 from ..errors import InputError
-from ..tokens import Tokens
+from ..tokens import Tokens, same_places
 from .align import Align
 from .base import Matcher
 from .displacement import Displacement
@@ -144,6 +144,13 @@ def semantic_of(labels: Iterable[str]) -> str | None:
     return next(iter(exact or others), None)
 
 
+#: What to do about matchers that need all places.
+_MASKED = (
+    ". Padding, or a mask, leaves out some; extract(..., mask=False) keeps all, and other matchers "
+    "take what is left"
+)
+
+
 def check_comparable(
     left: Tokens, right: Tokens, matcher: Matcher, left_name: str, right_name: str
 ) -> None:
@@ -166,9 +173,20 @@ def check_comparable(
             raise InputError(
                 f"matcher {matcher.label!r}: expected images with one number of concept vectors, "
                 f"since it compares location with location; got S = {sizes[0]} and {sizes[-1]}"
+                f"{_MASKED if any(side.kept is not None for side in (left, right)) else ''}"
+            )
+        if not same_places(left.kept, right.kept):
+            raise InputError(
+                f"matcher {matcher.label!r}: expected images of which the same places are kept, "
+                f"since it compares location with location{_MASKED}"
             )
     if matcher.needs_positions:
         for tokens, name in ((left, left_name), (right, right_name)):
+            if tokens.kept is not None:
+                raise InputError(
+                    f"matcher {matcher.label!r}: expected images with all places of their grid; a "
+                    f"mask leaves out some of {name}"
+                )
             if tokens.grid is None:
                 raise InputError(
                     f"{name}: expected features whose grid is known, feature maps (N, C, H, W) or "

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BACKGROUNDS = ("faded", "photo", "none")
 
+#: The colour of patches that a mask leaves out: grey, and nearly opaque.
+LEFT_OUT = (0.5, 0.5, 0.5, 0.8)
+
 
 def plot_match(
     image_a: Any,
@@ -26,6 +29,7 @@ def plot_match(
     grid_a: tuple[int, int],
     grid_b: tuple[int, int],
     *,
+    kept: tuple[Any, Any] = (None, None),
     ax: Axes | None = None,
     top: int = 12,
     background: str = "faded",
@@ -46,6 +50,9 @@ def plot_match(
         The S concept vectors of A matched with the T of B.
     grid_a, grid_b : (int, int)
         Rows and columns of the grids of concept vectors; their products are S and T.
+    kept : (array of bool or None, array of bool or None), each of the shape of its grid
+        The patches of A and of B that were matched, S and T of them, where a mask has left out
+        others; these are grey.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     top : int
@@ -74,6 +81,8 @@ def plot_match(
     for name, grid in (("grid_a", grid_a), ("grid_b", grid_b)):
         if len(grid) != 2 or min(grid) < 1:
             raise InputError(f"{name}: expected (rows, columns), both >= 1; got {grid!r}")
+    _check_kept(kept, (grid_a, grid_b), len(target))
+    target, contributions = on_grid(match, kept)
     if grid_a[0] * grid_a[1] != len(target):
         raise InputError(
             f"grid_a: expected rows x columns = {len(target)} concept vectors, as in match; got "
@@ -97,7 +106,7 @@ def plot_match(
     if ax is None:
         ax = new_figure(9.2, 9.0 / (starts[1] + widths[1]) + 1.0).add_subplot()
 
-    gained = np.where(target >= 0, np.maximum(match.contributions, 0.0), 0.0)
+    gained = np.where(target >= 0, np.maximum(contributions, 0.0), 0.0)
     colours = place_colours(*grid_a)
     paint_a = np.zeros((len(target), 4))
     paint_b = np.zeros((grid_b[0] * grid_b[1], 4))
@@ -105,6 +114,9 @@ def plot_match(
     # The square root, since a few patches often give far more than the rest.
     paint_a[:, 3] = 0.85 * np.sqrt(gained / (gained.max() or 1.0))
     paint_b[target[target >= 0]] = paint_a[target >= 0]
+    for paint, part in ((paint_a, kept[0]), (paint_b, kept[1])):
+        if part is not None:
+            paint[~np.ravel(part)] = LEFT_OUT
 
     centres = []
     for picture, paint, grid, width, start in zip(
@@ -139,6 +151,47 @@ def plot_match(
             title += f"\nLines: {len(linked)} of the strongest pairs, {part:.0%} of the similarity"
     ax.set_xlabel(title, labelpad=10, linespacing=1.5, **words)
     return ax
+
+
+def _check_kept(
+    kept: tuple[Any, Any], grids: tuple[tuple[int, int], tuple[int, int]], count: int
+) -> None:
+    for part, grid in zip(kept, grids, strict=True):
+        if part is not None and np.shape(part) != tuple(grid):
+            raise InputError(f"kept: expected shape {tuple(grid)}, a grid's; got {np.shape(part)}")
+    if kept[0] is not None and np.count_nonzero(kept[0]) != count:
+        raise InputError(
+            f"kept: expected the {count} patches of A that were matched; got "
+            f"{np.count_nonzero(kept[0])}"
+        )
+
+
+def on_grid(match: Match, kept: tuple[Any, Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return partner and contribution of every patch of A's grid, as patches of B's grid.
+
+    Parameters
+    ----------
+    match : Match
+        Of the patches that are kept.
+    kept : (array of bool or None, array of bool or None)
+        The patches that are kept, of A and of B; None for all.
+
+    Returns
+    -------
+    (ndarray of int64, ndarray of float64)
+        −1 and 0 for patches without a partner, and for those that are left out.
+    """
+    partner = np.asarray(match.permutation, dtype=np.int64)
+    if kept[1] is not None:
+        places = np.flatnonzero(kept[1])
+        partner = np.where(partner >= 0, places[np.maximum(partner, 0)], -1)
+    contributions = np.asarray(match.contributions, dtype=np.float64)
+    if kept[0] is None:
+        return partner, contributions
+    target = np.full(np.size(kept[0]), -1, dtype=np.int64)
+    given = np.zeros(len(target))
+    target[np.ravel(kept[0])], given[np.ravel(kept[0])] = partner, contributions
+    return target, given
 
 
 def strongest_apart(

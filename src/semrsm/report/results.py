@@ -98,11 +98,15 @@ def match_figure(
     names = (features.ids[i], features.ids[j])
     photos.check(names)
     vectors = [concept_vectors(features[layer][k]) for k in (i, j)]
+    mask = features.masks.get(layer)
+    kept = [None if mask is None else mask[k] for k in (i, j)]
     found = match(*vectors)
 
     def draw() -> Any:
         left, right = (photos[name] for name in names)
-        ax = plot_match(left, right, found, grids[layer], grids[layer], names=names)
+        ax = plot_match(
+            left, right, found, grids[layer], grids[layer], kept=(kept[0], kept[1]), names=names
+        )
         return ax.figure
 
     return draw, f"The match of {features.ids[i]} with {features.ids[j]} at {layer}."

@@ -20,7 +20,9 @@ from ..kernels import Kernel
 from ..matching.assignment import LADDER, Stage
 from ..matching.base import Matcher, numbers_found
 from ..matching.registry import resolve_matcher
+from ..tokens import masked_pair
 from .every import search_every
+from .index import Index
 from .question import check_question
 from .results import entries_of, neighbours_html, table_of, write_neighbours
 from .search import Search
@@ -170,6 +172,8 @@ def topk(
     *,
     kernel: str | Kernel = "cosine",
     matcher: str | Matcher = "optimal",
+    mask: ArrayLike | None = None,
+    gallery_mask: ArrayLike | None = None,
     ids: Sequence[Any] | None = None,
     gallery_ids: Sequence[Any] | None = None,
     exclude: ArrayLike | None = None,
@@ -195,6 +199,8 @@ def topk(
     matcher : str or Matcher, default "optimal"
         ``"optimal"``, ``"displacement"`` or ``"maxsim"``, with options. A penalty such as ``"2x"``
         is resolved over the gallery. For other matchers :func:`semrsm.gram` gives every pair.
+    mask, gallery_mask : array-like of bool, shape (Q or N, H, W) or (H, W), optional
+        The places of the images that are kept, as for :func:`semrsm.gram`. An index brings its own.
     ids, gallery_ids : sequence, optional
         Names of the images; their indices by default.
     exclude : array-like of bool, shape (Q, N), optional
@@ -241,6 +247,9 @@ def topk(
     whole_number(k, "k")
     if budget is not None and (not is_whole_number(budget) or budget < k):
         raise InputError(f"budget: expected a whole number >= k = {k}; got {budget!r}")
+    if gallery_mask is not None and isinstance(gallery, Index):
+        raise InputError("gallery_mask: expected None, since an Index has measured its images")
+    queries, gallery = masked_pair(queries, gallery, mask, gallery_mask, ("queries", "gallery"))
     asked = check_question(
         queries, gallery, k, kernel, matcher, ids, gallery_ids, exclude, workers, memory, progress
     )

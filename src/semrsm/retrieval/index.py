@@ -194,7 +194,8 @@ class Index:
             group.attrs["semrsm"] = {
                 "format": FORMAT,
                 "ids": list(self.ids),
-                "grid": tokens.grid,
+                # The vectors that a mask has left are no grid.
+                "grid": None if tokens.kept is not None else tokens.grid,
                 "provenance": self.provenance,
             }
             put_in_place(aside, target)

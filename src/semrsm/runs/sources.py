@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError, require
+from ..tokens import MaskedImages
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def source_of(x: Any) -> dict[str, str] | None:
@@ -17,9 +24,12 @@ def source_of(x: Any) -> dict[str, str] | None:
     Returns
     -------
     dict or None
-        ``path`` and, inside files and folders with several arrays, ``array``; None where the array
-        is in memory only.
+        ``path`` and, inside files and folders with several arrays, ``array``; ``kept`` where a mask
+        leaves out places. None where the array is in memory only.
     """
+    if isinstance(x, MaskedImages):
+        source = source_of(x.array)
+        return None if source is None else {**source, "kept": _packed(x.kept)}
     if isinstance(x, np.memmap):
         return _mapped_file(x)
     root = getattr(getattr(x, "store", None), "root", None)
@@ -32,13 +42,31 @@ def source_of(x: Any) -> dict[str, str] | None:
 
 
 def open_source(source: Mapping[str, str]) -> Any:
-    """Open the array that :func:`source_of` described.
+    """Open the array, or the masked images, that :func:`source_of` described.
 
     Raises
     ------
     InputError
         If it is missing, or cannot be read.
     """
+    found = _opened(source)
+    return MaskedImages(found, _unpacked(source["kept"])) if "kept" in source else found
+
+
+def _packed(kept: NDArray[np.bool_]) -> str:
+    """Return the places that are kept as text: the shape, and eight of them in a byte."""
+    shape = "x".join(map(str, kept.shape))
+    return f"{shape}:{b64encode(zlib.compress(np.packbits(kept).tobytes())).decode()}"
+
+
+def _unpacked(text: str) -> NDArray[np.bool_]:
+    shape, _, packed = text.partition(":")
+    sizes = [int(n) for n in shape.split("x")]
+    bits = np.frombuffer(zlib.decompress(b64decode(packed)), dtype=np.uint8)
+    return np.unpackbits(bits, count=math.prod(sizes)).astype(bool).reshape(sizes)
+
+
+def _opened(source: Mapping[str, str]) -> Any:
     path = Path(source["path"])
     if not path.exists():
         raise InputError(

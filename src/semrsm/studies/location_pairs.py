@@ -33,6 +33,11 @@ def known_grids(features: Features) -> dict[str, tuple[int, int]]:
                 f"layers: expected layers whose grid is known; that of {layer!r} is not. Choose "
                 'others, or state it in the features\' provenance: {"grids": {layer: [H, W]}}'
             )
+        if layer in features.masks:
+            raise InputError(
+                f"layers: expected layers of which every patch is kept; a mask leaves out some of "
+                f"{layer!r}. Extract with mask=False, or choose others"
+            )
         height, width = grids[layer]
         if height * width != vectors_of(features[layer]):
             raise InputError(

@@ -2,7 +2,8 @@
 
 from .block import Block
 from .forms import FlatImages, MappedFile
-from .measuring import ids_of, image_ids, measure
+from .masks import MaskedImages, checked_mask, same_places, whole_array
+from .measuring import ids_of, image_ids, masked_pair, measure
 from .tokens import DIGEST, PIECE, Measured, Tokens, fingerprint
 
 __all__ = [
@@ -11,10 +12,15 @@ __all__ = [
     "Block",
     "FlatImages",
     "MappedFile",
+    "MaskedImages",
     "Measured",
     "Tokens",
+    "checked_mask",
     "fingerprint",
     "ids_of",
     "image_ids",
+    "masked_pair",
     "measure",
+    "same_places",
+    "whole_array",
 ]

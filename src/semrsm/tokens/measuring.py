@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.arrays import is_array
 from .._internal.checks import is_whole_number
 from .._internal.text import as_text
 from ..errors import InputError
-from .forms import FlatImages, opened
+from .forms import FlatImages, Form, opened
+from .masks import MaskedImages, checked_mask, masked_form
 from .tokens import PIECE, Measured, Tokens
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def measure(
     name: str = "x",
     *,
     grid: tuple[int, int] | None = None,
+    mask: Any = None,
     measured: Measured | None = None,
 ) -> Tokens:
     """Check features and measure every image once, for any number of calls.
@@ -47,6 +50,9 @@ def measure(
     grid : (int, int), optional
         Height and width of the grid that the tokens of every image form, row by row. Feature maps
         have their own.
+    mask : array-like of bool, shape (N, H, W) or (H, W), optional
+        The places that are kept, of each image or of all; the others take no part in anything. S
+        differs between images then. Tokens that form no known grid take that of the mask.
     measured : Measured, optional
         The results of an earlier pass over the same data, which is then not repeated.
 
@@ -57,8 +63,9 @@ def measure(
     Raises
     ------
     InputError
-        If `x` has another form, is empty, or holds NaN, infinite or huge values, or `grid` does not
-        fit. The check reads all of `x` once, in pieces.
+        If `x` has another form, is empty, or holds NaN, infinite or huge values where it is kept;
+        or `grid` or `mask` does not fit, or keeps nothing of an image. The check
+        reads all of `x` once, in pieces.
 
     Examples
     --------
@@ -70,10 +77,20 @@ def measure(
     (Gram(5 x 5, ...), RSM(5 x 5, kernel='cosine', matcher='none'))
     """
     if isinstance(x, Tokens):
-        return x if grid is None else replace(x, grid=_checked_grid(grid, x.grid, x.sizes, name))
+        if mask is None:
+            return x if grid is None else replace(x, grid=_checked_grid(grid, x, name))
+        return _masked_again(x, name, grid, mask)
+    kept = None
+    if isinstance(x, MaskedImages):
+        x, kept = x.array, checked_mask(x.kept, *_places(x.array, name), name)
     form = opened(x, name)
     if grid is not None:
-        grid = _checked_grid(grid, form.grid, form.sizes, name)
+        grid = _checked_grid(grid, form, name)
+    if mask is not None:
+        asked = checked_mask(mask, form.sizes, grid or form.grid, name)
+        kept = asked if kept is None else checked_mask(asked & kept, form.sizes, None, name)
+    if kept is not None:
+        form = masked_form(form, kept)
     raw = Tokens(
         sizes=form.sizes,
         channels=form.channels,
@@ -85,7 +102,8 @@ def measure(
         # An index stores vectors that are divided already.
         is_scaled=isinstance(x, FlatImages) and measured is not None,
         in_place=form.in_place,
-        origin=x,
+        origin=x if kept is None else MaskedImages(x, kept) if is_array(x) else None,
+        kept=kept,
     )
     found = _pass_over(raw, name) if measured is None else measured
     return replace(
@@ -97,6 +115,28 @@ def measure(
     )
 
 
+def masked_pair(
+    x: Any, y: Any, mask: Any, other_mask: Any, names: tuple[str, str]
+) -> tuple[Any, Any]:
+    """Return two sides, measured where a mask leaves out some of their places.
+
+    Parameters
+    ----------
+    x, y : features or tokens
+        `y` may be None, or `x` itself.
+    mask, other_mask : array-like of bool or None
+        The places that are kept; those of `x` hold for `y` too where that is the same object.
+    names : (str, str)
+        The arguments, for errors.
+    """
+    if y is x and other_mask is None:
+        both = x if mask is None else measure(x, names[0], mask=mask)
+        return both, both
+    if other_mask is not None:
+        y = measure(y, names[1], mask=other_mask)
+    return x if mask is None else measure(x, names[0], mask=mask), y
+
+
 def _brought(x: Any, count: int) -> tuple[str, ...] | None:
     """Return the names of images that a labelled array (xarray) brings on its first axis."""
     dims, coords = getattr(x, "dims", None), getattr(x, "coords", None)
@@ -106,13 +146,31 @@ def _brought(x: Any, count: int) -> tuple[str, ...] | None:
     return names if len(set(names)) == count else None
 
 
-def _checked_grid(
-    grid: Any, known: tuple[int, int] | None, sizes: NDArray[np.int64], name: str
-) -> tuple[int, int]:
+def _places(array: Any, name: str) -> tuple[NDArray[np.int64], tuple[int, int] | None]:
+    """Return the places of each image of an array, and its grid where it has one."""
+    form = opened(array, name)
+    return form.sizes, form.grid
+
+
+def _masked_again(x: Tokens, name: str, grid: tuple[int, int] | None, mask: Any) -> Tokens:
+    """Return measured tokens without the places that a mask leaves out."""
+    if x.origin is None:
+        raise InputError(
+            f"mask: expected features, or tokens that were measured from some; {name} is a part of "
+            "such tokens, of which images cannot lose places"
+        )
+    found = measure(x.origin, name, grid=x.grid if grid is None else grid, mask=mask)
+    return replace(found, ids=x.ids)
+
+
+def _checked_grid(grid: Any, form: Form | Tokens, name: str) -> tuple[int, int]:
+    known = form.grid
     pair = tuple(grid) if isinstance(grid, (tuple, list)) else ()
     if len(pair) != 2 or not all(is_whole_number(n) and n >= 1 for n in pair):
         raise InputError(f"grid: expected (height, width), both >= 1; got {grid!r}")
     height, width = int(pair[0]), int(pair[1])
+    kept = getattr(form, "kept", None)
+    sizes = form.sizes if kept is None else np.full(len(kept), kept[0].size)
     if not (sizes == height * width).all():
         raise InputError(
             f"grid: expected height x width = {int(sizes[0])} vectors in every image of {name}; "

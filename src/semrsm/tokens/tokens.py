@@ -54,6 +54,9 @@ class Tokens:
     grid : (int, int) or None
         Height and width of the grid that the vectors of every image form, row by row; None where it
         is not known.
+    kept : ndarray of bool, shape (N, H, W), or None
+        The places of the grid that the vectors stand for, row by row, where a mask has left out
+        others.
     read : callable
         Returns the vectors of the images ``first:last``.
     is_scaled : bool
@@ -76,11 +79,13 @@ class Tokens:
     is_scaled: bool = False
     in_place: bool = False
     origin: Any = field(default=None, repr=False)
+    kept: NDArray[np.bool_] | None = field(default=None, repr=False)
     ids: tuple[str, ...] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         sizes = sorted({int(self.sizes.min()), int(self.sizes.max())})
         grid = "" if self.grid is None else f", grid={self.grid}"
+        grid += "" if self.kept is None else f", {self.kept.mean():.0%} of it kept"
         return (
             f"Tokens({self.count} images of {' to '.join(map(str, sizes))} vectors, "
             f"{self.channels} channels, {self.dtype.name}{grid})"
@@ -115,7 +120,8 @@ class Tokens:
             vectors = np.ldexp(vectors, -np.repeat(exponents, sizes)[:, None])
         starts = np.zeros(last - first + 1, dtype=np.int64)
         np.cumsum(sizes, out=starts[1:])
-        return Block(vectors, starts, grid=self.grid)
+        # Vectors that do not fill the grid are not what matchers with positions expect of one.
+        return Block(vectors, starts, grid=self.grid if self.kept is None else None)
 
     def pieces(self, size: int) -> Iterator[tuple[int, int]]:
         """Yield ranges of images of about `size` bytes each."""
@@ -166,6 +172,7 @@ class Tokens:
             is_scaled=True,
             in_place=True,
             origin=None,
+            kept=None if self.kept is None else self.kept[images],
             ids=None if self.ids is None else tuple(self.ids[i] for i in images.tolist()),
         )
 
@@ -190,6 +197,16 @@ class Tokens:
             grid=self.grid if self.grid == more.grid else None,
             read=read,
             is_scaled=True,
+            kept=self._kept_with(more),
+        )
+
+    def _kept_with(self, more: Tokens) -> NDArray[np.bool_] | None:
+        """Return the places that these images and others keep."""
+        if self.grid is None or self.grid != more.grid or (self.kept is more.kept is None):
+            return None
+        sides = (self, more)
+        return np.concatenate(
+            [np.ones((s.count, *self.grid), bool) if s.kept is None else s.kept for s in sides]
         )
 
     def digests(self) -> NDArray[np.uint8]:

@@ -33,10 +33,9 @@ def read(source: Path) -> Content:
     if source.suffix == ".npz":
         return npz.read(source)
     if source.suffix == ".zarr":
-        layers, ids, logits, facts = store.read(source)
-        return Content(
-            layers_among(layers), ids_among(layers) if ids is None else ids, logits, facts
-        )
+        layers, ids, logits, facts, masks = store.read(source)
+        ids = ids_among(layers) if ids is None else ids
+        return Content(layers_among(layers), ids, logits, facts, masks)
     if source.suffix in (".h5", ".hdf5"):
         return hdf5.read(source)
     return safetensors.read(source)
@@ -53,7 +52,9 @@ def write(target: Path, content: Content) -> Path:
     """
     if target.suffix == ".zarr":
         ids = () if content.ids is None else content.ids
-        return store.save(target, content.layers, ids, content.logits, content.provenance)
+        return store.save(
+            target, content.layers, ids, content.logits, content.provenance, content.masks
+        )
     if target.suffix == ".npz":
         npz.write(target, content)
     elif target.suffix == ".safetensors":

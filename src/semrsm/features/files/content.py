@@ -14,6 +14,9 @@ from ...errors import InputError
 IDS, LOGITS, FACTS = "__ids__", "__logits__", "__provenance__"
 RESERVED = (IDS, LOGITS, FACTS)
 
+#: Before the name of a layer: the places that are kept.
+KEPT = "__kept__:"
+
 
 class Content(NamedTuple):
     """The features of N images, as they lie in a file.
@@ -26,17 +29,29 @@ class Content(NamedTuple):
         None where the file has no names of images.
     logits : array, shape (N, K), or None
     provenance : mapping
+    masks : mapping of str to array of bool, shape (N, H, W)
+        The places that are kept, of layers that leave out some.
     """
 
     layers: Mapping[str, Any]
     ids: Sequence[str] | None = None
     logits: Any = None
     provenance: Mapping[str, Any] = {}
+    masks: Mapping[str, Any] = {}
 
 
 def facts_as_text(provenance: Mapping[str, Any]) -> str:
     """Return a provenance as JSON; what JSON lacks becomes text."""
     return json.dumps(dict(provenance), default=str)
+
+
+def masks_among(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the masks among the arrays of a file, by layer."""
+    return {
+        name.removeprefix(KEPT): np.asarray(array).astype(bool)
+        for name, array in arrays.items()
+        if name.startswith(KEPT)
+    }
 
 
 def layers_among(arrays: Mapping[str, Any]) -> dict[str, Any]:

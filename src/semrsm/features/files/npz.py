@@ -11,7 +11,17 @@ from typing import IO, Any
 import numpy as np
 
 from ..._internal.storage.files import replacing
-from .content import FACTS, IDS, LOGITS, Content, facts_as_text, ids_among, layers_among
+from .content import (
+    FACTS,
+    IDS,
+    KEPT,
+    LOGITS,
+    Content,
+    facts_as_text,
+    ids_among,
+    layers_among,
+    masks_among,
+)
 
 #: Arrays on disk are copied from file to file in pieces of about this many bytes.
 PIECE = 16 << 20
@@ -30,6 +40,7 @@ def read(source: Path) -> Content:
         ids_among(arrays) if ids is None else ids.tolist(),
         logits,
         {"source": source.name} if facts is None else json.loads(str(facts)),
+        masks_among(arrays),
     )
 
 
@@ -38,6 +49,7 @@ def write(target: Path, content: Content) -> None:
     members: dict[str, Any] = dict(content.layers)
     if content.logits is not None:
         members[LOGITS] = content.logits
+    members |= {KEPT + layer: kept for layer, kept in content.masks.items()}
     members[IDS] = np.array(content.ids, dtype=np.str_)
     members[FACTS] = np.array(facts_as_text(content.provenance))
     with replacing(target) as aside, open(aside, "wb") as file:

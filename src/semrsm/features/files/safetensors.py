@@ -11,7 +11,16 @@ import numpy as np
 
 from ..._internal.storage.files import replacing
 from ...errors import InputError, require
-from .content import FACTS, IDS, LOGITS, Content, facts_as_text, layers_among
+from .content import (
+    FACTS,
+    IDS,
+    KEPT,
+    LOGITS,
+    Content,
+    facts_as_text,
+    layers_among,
+    masks_among,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,6 +46,7 @@ def read(source: Path) -> Content:
         json.loads(facts[IDS]) if IDS in facts else None,
         logits,
         json.loads(facts[FACTS]) if FACTS in facts else {"source": source.name},
+        masks_among(arrays),
     )
 
 
@@ -44,6 +54,7 @@ def write(target: Path, content: Content) -> None:
     """Write a file; layers that lie on disk are read into memory."""
     numpy = require("safetensors.numpy", extra="features", purpose="safetensors files")
     extra = {} if content.logits is None else {LOGITS: content.logits}
+    extra |= {KEPT + layer: kept for layer, kept in content.masks.items()}
     arrays: dict[str, Array] = {
         n: np.ascontiguousarray(a) for n, a in {**content.layers, **extra}.items()
     }

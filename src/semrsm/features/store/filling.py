@@ -16,6 +16,7 @@ from ..._internal.arrays import Array
 from ..._internal.storage.folders import folder_aside, put_in_place, put_unless_there
 from ..._internal.storage.locks import only_process
 from ...errors import InputError, require
+from ...tokens import MaskedImages
 from .format import CHUNK_BYTES, CHUNK_IMAGES, FORMAT, PURPOSE, records_of, write_group
 from .plans import check_target, is_complete, is_there, store_attributes
 from .writer import Writer
@@ -105,6 +106,7 @@ def save(
     ids: Sequence[str],
     logits: Any,
     provenance: Mapping[str, Any],
+    masks: Mapping[str, Any],
 ) -> Path:
     """Write features as a complete store, aside and then renamed; a store there is replaced.
 
@@ -135,9 +137,10 @@ def save(
                         f"layer {layer!r}: expected finite values; got NaN or infinity in image "
                         f"{ids[first + int(bad.argmax())]!r}"
                     )
+            kept = {layer: MaskedImages(parts[layer], mask[rows]) for layer, mask in masks.items()}
             writer.add(
                 range(len(ids))[rows],
-                parts,
+                {**parts, **kept},
                 None if logits is None else np.asarray(logits[rows]),
                 {},
             )

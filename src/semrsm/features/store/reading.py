@@ -14,13 +14,13 @@ from .format import PURPOSE, attributes_of, progress_of
 
 def read(
     path: Path,
-) -> tuple[dict[str, Any], Sequence[str] | None, Any, dict[str, Any]]:
+) -> tuple[dict[str, Any], Sequence[str] | None, Any, dict[str, Any], dict[str, Any]]:
     """Open a complete store, or any Zarr v3 group or array of features; no layer is read.
 
     Returns
     -------
     tuple
-        Layers, ids, logits and provenance.
+        Layers, ids, logits, provenance and masks.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def read(
     if attributes is None:
         root = zarr.open(path, mode="r", zarr_format=3)
         arrays = {name or path.stem: root[name] if name else root for name in _arrays_below(path)}
-        return arrays, None, None, {"source": path.name}
+        return arrays, None, None, {"source": path.name}, {}
     if not attributes["complete"]:
         done, total = progress_of(path) or (0, 0)
         raise InputError(
@@ -46,6 +46,7 @@ def read(
         attributes["ids"],
         None if logits is None else group[logits],
         attributes["provenance"],
+        {layer: group[name][:] == 1 for layer, name in attributes.get("kept", {}).items()},
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..._internal.arrays import Array
 from ..._internal.storage.files import to_disk
 from ...errors import InputError, require
-from ...tokens import fingerprint, measure
+from ...tokens import MaskedImages, fingerprint, measure, whole_array
 from ..layouts import Layout
 from .format import (
     CHUNK_BYTES,
@@ -81,7 +81,7 @@ class Writer:
     def add(
         self,
         images: Sequence[int],
-        layers: Mapping[str, Array],
+        layers: Mapping[str, Array | MaskedImages],
         logits: Array | None,
         layouts: Mapping[str, Layout],
     ) -> None:
@@ -94,12 +94,19 @@ class Writer:
         OSError
             If a chunk cannot be written. It names the store.
         """
+        kept = {
+            layer: rows.kept.astype(np.uint8)
+            for layer, rows in layers.items()
+            if isinstance(rows, MaskedImages)
+        }
+        whole: dict[str, Array] = {layer: whole_array(rows) for layer, rows in layers.items()}
         if not self._buffers:
-            self._begin(layers, logits, layouts)
+            self._begin(whole, logits, layouts, kept)
         name = self._attributes["logits"]
         if (logits is None) != (name is None):
             raise InputError("model: expected class scores for all images, or for none")
-        arrays = {self._attributes["arrays"][layer]: rows for layer, rows in layers.items()}
+        arrays = {self._attributes["arrays"][layer]: rows for layer, rows in whole.items()}
+        arrays |= {self._attributes["kept"][layer]: rows for layer, rows in kept.items()}
         if logits is not None:
             arrays[name] = logits
         fresh = [row for row, image in enumerate(images) if image >= self.next]
@@ -146,13 +153,20 @@ class Writer:
         return {layer: Layout.from_dict(values) for layer, values in told.items()}
 
     def _begin(
-        self, layers: Mapping[str, Array], logits: Array | None, layouts: Mapping[str, Layout]
+        self,
+        layers: Mapping[str, Array],
+        logits: Array | None,
+        layouts: Mapping[str, Layout],
+        kept: Mapping[str, Array],
     ) -> None:
         """Make the arrays, now that their shapes are known."""
         names = array_names(layers)
         arrays = {names[layer]: rows for layer, rows in layers.items()}
         self._attributes["arrays"] = names
         self._attributes["layouts"] = {k: layout.to_dict() for k, layout in layouts.items()}
+        # The name of no layer's array: "~" and a number are all that those end in.
+        self._attributes["kept"] = {layer: f"{names[layer]}~kept" for layer in kept}
+        arrays |= {f"{names[layer]}~kept": rows for layer, rows in kept.items()}
         self._attributes["logits"] = None
         if logits is not None:
             self._attributes["logits"] = "logits"
@@ -173,7 +187,7 @@ class Writer:
                     compressors=[self._zarr.codecs.Crc32cCodec()],
                     # Never the value of a feature, so that no chunk is left away as empty, and a
                     # missing one cannot pass for features.
-                    fill_value=float("nan"),
+                    fill_value=float("nan") if values.dtype.kind == "f" else 255,
                     overwrite=True,
                 )
                 to_disk(self._folder / name / "zarr.json")
@@ -195,7 +209,7 @@ class Writer:
             left.unlink(missing_ok=True)
         records = records_of(self._folder)
         if not records:  # its arrays may be half made: made again
-            for key in ("arrays", "logits", "images_per_chunk"):
+            for key in ("arrays", "kept", "logits", "images_per_chunk"):
                 self._attributes.pop(key, None)
             return
         for name in self._names():
@@ -266,7 +280,9 @@ class Writer:
 
     def _names(self) -> list[str]:
         logits = self._attributes["logits"]
-        return [*self._attributes["arrays"].values(), *([] if logits is None else [logits])]
+        kept = self._attributes.get("kept", {})
+        arrays = [*self._attributes["arrays"].values(), *kept.values()]
+        return [*arrays, *([] if logits is None else [logits])]
 
     def _file(self, name: str) -> Path:
         """Return the file of the next chunk of an array."""

@@ -14,7 +14,7 @@ from ...matching.optimal import Optimal
 from ...matching.pair import match
 from ...matching.registry import BASELINE, is_optimal, semantic_of
 from ...matrices.changes import most_raised
-from ...plot.overlay import strongest_apart
+from ...plot.overlay import on_grid, strongest_apart
 from .pack import as_base64, pack_signed
 
 if TYPE_CHECKING:
@@ -152,12 +152,13 @@ def compute_matches(
     shares: dict[str, tuple[float, float]] = {}  # used by each layer: of vectors, of time
     layers = max(1, len(views.layers))
     for one in wanted:
-        left, right = (
-            concept_vectors(features[one.layer][places[views.row_ids[image]]])
-            for image in (one.left, one.right)
-        )
+        chosen = [places[views.row_ids[image]] for image in (one.left, one.right)]
+        left, right = (concept_vectors(features[one.layer][place]) for place in chosen)
         grid = views.grids[one.layer]
-        if not len(left) == len(right) == grid[0] * grid[1] <= MOST_PATCHES:
+        mask = features.masks.get(one.layer)
+        kept = None if mask is None else (mask[chosen[0]], mask[chosen[1]])
+        whole = kept is not None or len(left) == len(right) == grid[0] * grid[1]
+        if not whole or grid[0] * grid[1] > MOST_PATCHES:
             continue  # vectors that stand for no place are among them
         used = shares.get(one.layer, (0.0, 0.0))
         used = (
@@ -167,7 +168,7 @@ def compute_matches(
         if max(used) > 1:
             continue
         shares[one.layer] = used
-        found.append(_matched(views, one, left, right, grid))
+        found.append(_matched(views, one, left, right, grid, kept))
         if progress is not None:
             progress(round(1000 * sum(map(max, shares.values())) / layers), 1000)
     return found
@@ -179,18 +180,24 @@ def _matched(
     left: NDArray[Any],
     right: NDArray[Any],
     grid: tuple[int, int],
+    kept: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
 ) -> dict[str, Any]:
     exact = _exact(views.matchers)
     best, greedy = (
-        match(left, right, matcher=matcher, grid=grid) for matcher in (exact, Greedy.name)
+        match(left, right, matcher=matcher, grid=grid if kept is None else None)
+        for matcher in (exact, Greedy.name)
     )
-    stayed = np.einsum("sc,sc->s", left, right, dtype=np.float64)
-    found = {BASELINE: float(stayed.sum()), Greedy.name: greedy.value, exact: best.value}
+    partner, contributions = on_grid(best, (None, None) if kept is None else kept)
+    stayed = _stayed(left, right, kept)
+    found = {Greedy.name: greedy.value, exact: best.value}
+    # Without matching, images that keep different patches cannot be compared.
+    if kept is None or np.array_equal(*kept):
+        found[BASELINE] = float(stayed.sum())
     norms = [float(np.einsum("sc,sc->", x, x, dtype=np.float64)) for x in (left, right)]
     size = float(np.sqrt(norms[0]) * np.sqrt(norms[1])) or 1.0
-    given = best.contributions / size
-    target = np.where(best.permutation >= 0, best.permutation, _FREE)
-    gained = np.where(best.permutation >= 0, np.maximum(given, 0.0), 0.0)
+    given = contributions / size
+    target = np.where(partner >= 0, partner, _FREE)
+    gained = np.where(partner >= 0, np.maximum(given, 0.0), 0.0)
     return {
         "layer": one.layer,
         "pair": [one.left, one.right],
@@ -198,6 +205,8 @@ def _matched(
         # In units of the cosine: they add up to it.
         "given": pack_signed(given),
         "stayed": pack_signed(stayed / size),
+        # The patches that a mask leaves out, of both images.
+        "out": None if kept is None else [as_base64((~k).astype("u1")) for k in kept],
         "lines": strongest_apart(gained, grid, LINES).tolist(),
         "cosine": best.value / size,
         "matcher": exact,
@@ -206,6 +215,23 @@ def _matched(
             for kernel in views.kernels
         },
     }
+
+
+def _stayed(
+    left: NDArray[Any],
+    right: NDArray[Any],
+    kept: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+) -> NDArray[np.float64]:
+    """Return the inner product of each patch with the same one; 0 where one is left out."""
+    if kept is not None:
+        sides = []
+        for vectors, places in zip((left, right), kept, strict=True):
+            whole = np.zeros((places.size, vectors.shape[1]), dtype=vectors.dtype)
+            whole[places.ravel()] = vectors
+            sides.append(whole)
+        left, right = sides
+    stayed: NDArray[np.float64] = np.einsum("sc,sc->s", left, right, dtype=np.float64)
+    return stayed
 
 
 def _values(

@@ -48,7 +48,8 @@ function unpackedMatch(one) {
     if (t !== 65535) source[t] = s;
   });
   const given = signed(one.given);
-  return { ...one, grid, target, source, given, stayed: signed(one.stayed), colours };
+  const out = one.out?.map(bytesOf) ?? null;
+  return { ...one, grid, target, source, given, stayed: signed(one.stayed), colours, out };
 }
 
 // One photograph with a canvas over it, on which patches can be pointed at.
@@ -129,6 +130,11 @@ function drawMatch() {
     if (!$("paint").checked) return;
     const pixels = new ImageData(width, height);
     for (let place = 0; place < width * height; place++) {
+      if (match.out?.[k][place]) {
+        // Left out by a mask: grey.
+        pixels.data.set([128, 128, 128, 205], 4 * place);
+        continue;
+      }
       const s = k === 0 ? place : match.source[place];
       if (s < 0) continue;
       for (let c = 0; c < 3; c++) pixels.data[4 * place + c] = match.colours[3 * s + c];
@@ -215,7 +221,9 @@ function showPatch() {
   const [, width] = match.grid;
   const at = (place) => `row ${Math.floor(place / width) + 1}, column ${(place % width) + 1}`;
   if (s < 0 || t < 0) {
-    $("patch").textContent = `${at(Math.max(s, t))}: stayed without a partner`;
+    const out = match.out?.[pairView.patch.side][pairView.patch.place];
+    $("patch").textContent =
+      `${at(Math.max(s, t))}: ${out ? "left out by a mask" : "stayed without a partner"}`;
     return;
   }
   const stayed = match.stayed[s];
