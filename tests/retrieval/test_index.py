@@ -41,7 +41,7 @@ def test_growing_is_the_same_as_beginning_with_everything(parts):
 
 
 def test_what_it_was_is_left_as_it_was():
-    index = semrsm.Index(images(3), ids="abc", provenance={"layer": "late"})
+    index = semrsm.Index(images(3), ids=list("abc"), provenance={"layer": "late"})
     grown = index.add(images(2, 1), ids=["d", "e"])
     assert (index.ids, grown.ids) == (tuple("abc"), tuple("abcde"))
     assert grown.provenance == {"layer": "late"}
