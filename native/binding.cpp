@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "banded.h"
 #include "solver.h"
 
 namespace nb = nanobind;
@@ -74,7 +75,8 @@ void check(const semrsm::Batch<T>& batch, int64_t size, int64_t columns_size) {
   }
 }
 
-// The arguments and results of both kinds of kernel: (status, where) as in semrsm::Outcome.
+// The arguments and results of both kinds of kernel: (status, where) as in semrsm::Outcome. Prices come
+// from exact assignments only: S of the rows, then T of the columns, from price_offsets[m] on.
 template <class T>
 void define(nb::module_& module, const char* name,
             semrsm::Outcome (*semrsm::Kernels::*kernel)(const semrsm::Batch<T>&,
@@ -85,11 +87,14 @@ void define(nb::module_& module, const char* name,
                const Sizes& columns, const Offsets& result_offsets, int64_t row_stride,
                int64_t column_stride, double tolerance, int64_t taken, const Flag& cancelled,
                const Doubles& values, const Doubles& upper_bounds,
-               const std::optional<Columns>& assigned, const std::string& kernels) {
+               const std::optional<Columns>& assigned, const std::string& kernels,
+               const std::optional<Doubles>& prices, const std::optional<Offsets>& price_offsets) {
         const size_t count = offsets.shape(0);
         if (rows.shape(0) != count || columns.shape(0) != count ||
             result_offsets.shape(0) != count || values.shape(0) != count ||
-            upper_bounds.shape(0) != count || cancelled.shape(0) != 1) {
+            upper_bounds.shape(0) != count || cancelled.shape(0) != 1 ||
+            prices.has_value() != price_offsets.has_value() ||
+            (price_offsets && price_offsets->shape(0) != count)) {
           throw std::invalid_argument("the arrays of the batch differ in length");
         }
         if (row_stride < 0 || column_stride < 0 || taken < 0) {
@@ -101,8 +106,19 @@ void define(nb::module_& module, const char* name,
             tolerance,     taken,          cancelled.data(), nullptr, nullptr, nullptr};
         check(batch, static_cast<int64_t>(data.shape(0)),
               assigned ? static_cast<int64_t>(assigned->shape(0)) : -1);
-        const semrsm::Results results = {values.data(), upper_bounds.data(),
-                                         assigned ? assigned->data() : nullptr, nullptr};
+        for (size_t m = 0; prices && m < count; ++m) {
+          const int64_t first = price_offsets->data()[m];
+          const int64_t last = first + rows.data()[m] + columns.data()[m];
+          if (first < 0 || last > static_cast<int64_t>(prices->shape(0))) {
+            throw std::invalid_argument("the prices do not fit into their array");
+          }
+        }
+        const semrsm::Results results = {values.data(),
+                                         upper_bounds.data(),
+                                         assigned ? assigned->data() : nullptr,
+                                         nullptr,
+                                         prices ? prices->data() : nullptr,
+                                         price_offsets ? price_offsets->data() : nullptr};
         const semrsm::Kernels& chosen = kernels_named(kernels);
         semrsm::Outcome outcome;
         {
@@ -115,7 +131,8 @@ void define(nb::module_& module, const char* name,
       "data"_a.noconvert(), "offsets"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
       "result_offsets"_a.noconvert(), "row_stride"_a, "column_stride"_a, "tolerance"_a, "taken"_a,
       "cancelled"_a.noconvert(), "values"_a.noconvert(), "upper_bounds"_a.noconvert(),
-      "assigned"_a.noconvert().none(), "kernels"_a);
+      "assigned"_a.noconvert().none(), "kernels"_a, "prices"_a.noconvert().none() = nb::none(),
+      "price_offsets"_a.noconvert().none() = nb::none());
 }
 
 // Exact assignment of those matrices only whose value may reach `stop_below`.
@@ -152,7 +169,7 @@ void define_search(nb::module_& module,
           }
         }
         const semrsm::Results results = {values.data(), upper_bounds.data(), nullptr,
-                                         stages.data()};
+                                         stages.data(), nullptr, nullptr};
         const semrsm::Kernels& chosen = kernels_named(kernels);
         semrsm::Outcome outcome;
         {
@@ -168,6 +185,88 @@ void define_search(nb::module_& module,
       "upper_bounds"_a.noconvert(), "stages"_a.noconvert(), "kernels"_a);
 }
 
+// The images of pairs: offsets of the first vector of both images of each pair, in elements.
+template <class T>
+void check_pairs(const Buffer<T>& left, const Buffer<T>& right, const Offsets& rows,
+                 const Offsets& columns, const Columns& matchings, int64_t size, int64_t stride) {
+  const size_t count = rows.shape(0);
+  if (columns.shape(0) != count || size < 1 || stride < 1 ||
+      matchings.shape(0) != count * size_t(size)) {
+    throw std::invalid_argument("the arrays of the pairs differ in length");
+  }
+  const int64_t image = size * stride;
+  for (size_t p = 0; p < count; ++p) {
+    if (rows.data()[p] < 0 || columns.data()[p] < 0 ||
+        rows.data()[p] + image > int64_t(left.shape(0)) ||
+        columns.data()[p] + image > int64_t(right.shape(0))) {
+      throw std::invalid_argument("an image does not lie inside its buffer");
+    }
+  }
+}
+
+// Exact assignment of vectors at most `radius` cells apart.
+template <class T>
+void define_banded(nb::module_& module) {
+  module.def(
+      "banded",
+      [](const Buffer<T>& left, const Buffer<T>& right, const Offsets& rows, const Offsets& columns,
+         int64_t height, int64_t width, int64_t channels, int64_t radius, const Flag& cancelled,
+         const Doubles& values, const Doubles& upper_bounds, const Columns& assigned) {
+        const size_t count = rows.shape(0);
+        if (height < 1 || width < 1 || radius < 0 || cancelled.shape(0) != 1 ||
+            values.shape(0) != count || upper_bounds.shape(0) != count) {
+          throw std::invalid_argument("the arrays of the pairs differ in length");
+        }
+        const int64_t size = height * width;
+        check_pairs(left, right, rows, columns, assigned, size, channels);
+        semrsm::Outcome outcome = {semrsm::Status::done, 0};
+        {
+          nb::gil_scoped_release release;
+          semrsm::Banded solver(height, width, radius, cancelled.data());
+          for (size_t p = 0; p < count && outcome.status == semrsm::Status::done; ++p) {
+            outcome.where = int64_t(p);
+            if (!solver.load(left.data() + rows.data()[p], right.data() + columns.data()[p],
+                             channels)) {
+              outcome.status = semrsm::Status::not_finite;
+            } else if (!solver.solve(values.data() + p, upper_bounds.data() + p,
+                                     assigned.data() + int64_t(p) * size)) {
+              outcome.status = semrsm::Status::cancelled;
+            }
+          }
+        }
+        return nb::make_tuple(static_cast<int>(outcome.status), outcome.where);
+      },
+      "left"_a.noconvert(), "right"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
+      "height"_a, "width"_a, "channels"_a, "radius"_a, "cancelled"_a.noconvert(),
+      "values"_a.noconvert(), "upper_bounds"_a.noconvert(), "assigned"_a.noconvert());
+}
+
+// The inner products of matched vectors in float64.
+template <class T>
+void define_matched_sums(nb::module_& module) {
+  module.def(
+      "matched_sums",
+      [](const Buffer<T>& left, const Buffer<T>& right, const Offsets& rows, const Offsets& columns,
+         int64_t size, int64_t stride, int64_t channels, const Columns& matchings,
+         const Doubles& values) {
+        check_pairs(left, right, rows, columns, matchings, size, stride);
+        if (channels < 0 || channels > stride || values.shape(0) != rows.shape(0)) {
+          throw std::invalid_argument("the arrays of the pairs differ in length");
+        }
+        for (size_t k = 0; k < matchings.shape(0); ++k) {
+          if (matchings.data()[k] >= size) throw std::invalid_argument("not a vector of an image");
+        }
+        nb::gil_scoped_release release;
+        for (size_t p = 0; p < rows.shape(0); ++p) {
+          values.data()[p] = semrsm::matched_sum(
+              left.data() + rows.data()[p], right.data() + columns.data()[p],
+              matchings.data() + int64_t(p) * size, size, stride, channels);
+        }
+      },
+      "left"_a.noconvert(), "right"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
+      "size"_a, "stride"_a, "channels"_a, "matchings"_a.noconvert(), "values"_a.noconvert());
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -177,6 +276,10 @@ NB_MODULE(_native, module) {
     for (const semrsm::Kernels& kernels : all_kernels()) names.append(kernels.name);
     return names;
   });
+  define_banded<float>(module);
+  define_banded<double>(module);
+  define_matched_sums<float>(module);
+  define_matched_sums<double>(module);
   define<float>(module, "assign", &semrsm::Kernels::assign_float);
   define<double>(module, "assign", &semrsm::Kernels::assign_double);
   define_search<float>(module, &semrsm::Kernels::assign_float);

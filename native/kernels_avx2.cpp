@@ -1,4 +1,4 @@
 // The kernels for 256-bit vectors.
-#include "solver_impl.h"
+#include "kernels.h"
 
 semrsm::Kernels semrsm::avx2_kernels() { return kernels_of<32>("avx2"); }

@@ -2,7 +2,7 @@
 //
 // One source serves every instruction set: the width comes from the translation unit that includes it
 // (16 bytes baseline and NEON, 32 AVX2, 64 AVX-512) and the compiler turns each operation into one
-// instruction of that set. No standard-library template is used here or in solver_impl.h: such code
+// instruction of that set. No standard-library template is used in the solver's headers: such code
 // would be shared between translation units at link time, and might carry AVX-512 to a CPU
 // without it.
 #pragma once
@@ -48,6 +48,22 @@ struct Simd {
   // These spellings are the ones that compilers turn into a single max or min instruction.
   static inline __attribute__((always_inline)) Vector max(Vector a, Vector b) { return a > b ? a : b; }
   static inline __attribute__((always_inline)) Vector min(Vector a, Vector b) { return a < b ? a : b; }
+
+  static inline __attribute__((always_inline)) bool any(Indices mask) {
+    Index found = 0;
+    for (int l = 0; l < size; ++l) found |= mask[l];
+    return found != 0;
+  }
+
+  // The largest lane, in a few steps.
+  template <int Shift = size / 2>
+  static inline __attribute__((always_inline)) T highest(Vector v) {
+    if constexpr (Shift > 0) {
+      return highest<Shift / 2>(max(rotate<Shift>(v), v));
+    } else {
+      return v[0];
+    }
+  }
 
   // Lane l of the result is lane l + Shift of the argument (wrapping round).
   template <int Shift, class Any>

@@ -29,12 +29,14 @@ struct Batch {
 // Which bound showed that a matrix need not be solved, in order of cost.
 enum class Stage : uint8_t { solved, maxima, reduced, prices, auction };
 
-// The results for each matrix. `assigned` may be null.
+// The results for each matrix. `assigned`, `stages` and `prices` may be null.
 struct Results {
-  double* values;        // (count,) sum of the assigned affinities, accumulated in float64
-  double* upper_bounds;  // (count,) no assignment of this matrix has a larger value
+  double* values;        // (count,) sum of the assigned affinities, rounded once
+  double* upper_bounds;  // (count,) no assignment of this matrix has a larger value, exactly
   int32_t* assigned;     // column of each row, -1 where a row stays free
   uint8_t* stages;       // (count,) a Stage each; null without `stop_below`
+  double* prices;        // prices of the rows, then of the columns of each matrix
+  const int64_t* price_offsets;  // (count,) the first price of each matrix in `prices`
 };
 
 enum class Status : int { done, not_finite, cancelled, out_of_memory };

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import kernels, matchers
 from ._version import __version__
-from .api import gram, rsm
-from .matching.assignment import Assignment, assign
+from .api import gram, rsm, spectrum
+from .matching.assigning import assign
 from .matching.pair import Match, match
+from .matching.solution import Assignment
 from .matrices.cka import cka
 from .matrices.comparison import Comparison
 from .matrices.gram import Gram
@@ -61,6 +62,7 @@ __all__ = [
     "recall",
     "rsa",
     "rsm",
+    "spectrum",
     "topk",
 ]
 

@@ -19,6 +19,8 @@ def assign(
     upper_bounds: NDArray[np.float64],
     assigned: NDArray[np.int32] | None,
     kernels: str,
+    prices: NDArray[np.float64] | None = None,
+    price_offsets: NDArray[np.int64] | None = None,
 ) -> tuple[int, int]: ...
 def greedy(
     data: NDArray[Any],
@@ -35,6 +37,8 @@ def greedy(
     upper_bounds: NDArray[np.float64],
     assigned: NDArray[np.int32] | None,
     kernels: str,
+    prices: None = None,
+    price_offsets: None = None,
 ) -> tuple[int, int]: ...
 def search(
     data: NDArray[Any],
@@ -52,3 +56,28 @@ def search(
     stages: NDArray[np.uint8],
     kernels: str,
 ) -> tuple[int, int]: ...
+def banded(
+    left: NDArray[Any],
+    right: NDArray[Any],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    height: int,
+    width: int,
+    channels: int,
+    radius: int,
+    cancelled: NDArray[np.uint8],
+    values: NDArray[np.float64],
+    upper_bounds: NDArray[np.float64],
+    assigned: NDArray[np.int32],
+) -> tuple[int, int]: ...
+def matched_sums(
+    left: NDArray[Any],
+    right: NDArray[Any],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    size: int,
+    stride: int,
+    channels: int,
+    matchings: NDArray[np.int32],
+    values: NDArray[np.float64],
+) -> None: ...

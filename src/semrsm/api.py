@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -15,11 +16,11 @@ from ._internal.workers import worker_count
 from ._version import __version__
 from .engine.device import find_device, resolve_engine
 from .engine.plan import make_plan
-from .errors import InputError
+from .errors import InputError, did_you_mean
 from .kernels import Kernel, resolve_kernel
 from .matching.assignment import NotFiniteError
-from .matching.base import Matcher
-from .matching.registry import check_comparable, overflow_error, resolve_matcher
+from .matching.base import Matcher, numbers_found
+from .matching.registry import MATCHERS, check_comparable, overflow_error, resolve_matcher
 from .matrices.gram import Gram
 from .matrices.rsm import RSM
 from .tokens import ids_of, measure
@@ -90,7 +91,10 @@ def gram(
         only the pairs i < j are matched.
     matcher : str or Matcher, default "optimal"
         ``"none"`` (spatio-semantic), ``"optimal"`` (semantic), ``"greedy"``, ``"topk-greedy"``,
-        ``"batch-optimal"``, or an object of :mod:`semrsm.matchers` with options.
+        ``"batch-optimal"``, ``"displacement"``, ``"window"``, ``"shift"``, ``"align"``,
+        ``"partial"``, ``"maxsim"``, a label with options such as ``"displacement:penalty=2x"``, or
+        an object of :mod:`semrsm.matchers`. Those that know positions need feature maps, or tokens
+        with a grid (:func:`semrsm.measure`).
     ids, column_ids : sequence, optional
         Names of the images of `x` and of `y`; by default those that they bring (tokens of
         features, a DataArray with a coordinate), or their indices.
@@ -163,22 +167,26 @@ def gram(
 
     plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
     try:
-        values, upper_bound = engine.matched(rows, columns, chosen, plan, progress)
+        working = chosen.resolved(rows, columns)
+        values, upper_bound = engine.matched(rows, columns, working, plan, progress)
+        row_norms = working.squared_norms(rows)
+        column_norms = row_norms if columns is None else working.squared_norms(columns)
     except NotFiniteError:
         raise overflow_error("x", "y") from None
     dtype = np.promote_types(rows.dtype, other.dtype)
     return Gram(
         values=values,
         upper_bound=upper_bound,
-        row_squared_norms=rows.squared_norms,
-        column_squared_norms=other.squared_norms,
+        row_squared_norms=row_norms,
+        column_squared_norms=column_norms,
         row_ids=names,
         column_ids=column_names,
         matcher=chosen.label,
         dtype=dtype,
         is_symmetric=columns is None,
-        is_matched=chosen.solves,
+        is_matched=chosen.is_matched,
         bounds=chosen.bounds,
+        resolved=numbers_found(chosen, working),
         provenance={
             "semrsm": __version__,
             "numpy": np.__version__,
@@ -291,3 +299,94 @@ def rsm(
         executor=executor,
         device=device,
     ).rsm(chosen)
+
+
+def spectrum(
+    x: Any,
+    matcher: str | type[Matcher],
+    *,
+    y: Any = None,
+    ids: Sequence[Any] | None = None,
+    column_ids: Sequence[Any] | None = None,
+    workers: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | bool | None = None,
+    **options: Any,
+) -> dict[Any, Gram]:
+    """Compute the Grams of one matcher for many values of one of its options.
+
+    The images are measured once, and so is the unit of penalties such as ``"2x"``.
+
+    Parameters
+    ----------
+    x, y, ids, column_ids, workers, memory, progress
+        As in :func:`gram`; progress counts the pairs of all values.
+    matcher : str or type
+        The name of a matcher, or its class.
+    **options
+        One option with a list of values, such as ``penalty=[0, 1, 2]``; other options with one
+        value.
+
+    Returns
+    -------
+    dict of Gram
+        By value, in order.
+
+    Raises
+    ------
+    InputError
+        If an argument is invalid, or not exactly one option is a list.
+
+    Examples
+    --------
+    >>> import numpy as np, semrsm
+    >>> maps = np.random.default_rng(0).normal(size=(3, 8, 4, 4))
+    >>> found = semrsm.spectrum(maps, "displacement", penalty=[0, 2, 8])
+    >>> [round(float(found[penalty].rsm()[0, 1]), 2) for penalty in found]
+    [0.5, 0.3, 0.11]
+    """
+    made = MATCHERS.get(matcher) if isinstance(matcher, str) else matcher
+    if not (isinstance(made, type) and issubclass(made, Matcher)):
+        raise InputError(
+            f"matcher: expected one of {', '.join(MATCHERS)}, or a class of semrsm.matchers; got "
+            f"{matcher!r}.{did_you_mean(str(matcher), MATCHERS)}"
+        )
+    known: list[str] = [one.name for one in fields(made)] if is_dataclass(made) else []
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"{name}: expected an option of {made.name!r} ({', '.join(known) or 'none'})."
+                f"{did_you_mean(name, known)}"
+            )
+    lists = [name for name, given in options.items() if isinstance(given, (list, np.ndarray))]
+    if len(lists) != 1 or len(options[lists[0]]) == 0:
+        raise InputError(
+            f"options: expected one of {', '.join(known) or 'none'} as a list of values; got "
+            f"{', '.join(f'{name}={given!r}' for name, given in options.items()) or 'none'}"
+        )
+    [varied] = lists
+    values = [v.item() if isinstance(v, np.generic) else v for v in options[varied]]
+    if len(set(values)) < len(values):
+        raise InputError(f"{varied}: expected distinct values; got {values!r}")
+    chosen = {value: made(**{**options, varied: value}) for value in values}
+    report = check_progress(progress)
+    rows = measure(x, "x")
+    columns = None if y is None else (rows if y is x else measure(y, "y"))
+    found: dict[Any, Gram] = {}
+    for value, one in chosen.items():
+
+        def advance(done: int, total: int, past: int = len(found)) -> None:
+            if report is not None:
+                report(done + past * total, total * len(chosen))
+
+        found[value] = gram(
+            rows,
+            columns,
+            matcher=one,
+            ids=ids,
+            column_ids=column_ids,
+            workers=workers,
+            memory=memory,
+            progress=advance,
+        )
+    return found

@@ -1,6 +1,7 @@
 """Cityscapes: folders, labels and sequences as they are published."""
 
 import json
+import shutil
 
 import pytest
 
@@ -170,3 +171,28 @@ def test_files_that_are_not_named_like_cityscapes(build, name):
     root = build(name, [], city="ulm")
     with pytest.raises(InputError, match=rf"{name}_leftImg8bit.png: expected a name such as ulm_0"):
         Cityscapes(root)
+
+
+def test_coarse_annotations(build):
+    root = build(FIRST, [polygon("car")])
+    coarse = root / "gtCoarse"
+    (root / "gtFine").rename(coarse)
+    build(SECOND, [polygon("road")], split="train_extra", with_polygons=False)
+    shutil.rmtree(root / "gtFine")
+    for split, name, label in (("val", FIRST, "bus"), ("train_extra", SECOND, "train")):
+        folder = coarse / split / "ulm"
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"imgHeight": 50, "imgWidth": 100, "objects": [polygon(label)]})
+        (folder / f"{name}_gtCoarse_polygons.json").write_text(text)
+    extra = Cityscapes(root, "train_extra")
+    assert extra.ids == (f"ulm/{SECOND}",)
+    assert extra.objects == ({"train"},)
+    assert extra.groups == ("ulm_000001",)
+    assert Cityscapes(root, "val").objects == ({"bus"},)  # gtFine has no such split any more
+    build(FIRST, [polygon("car")])
+    assert Cityscapes(root, "val").objects == ({"car"},)
+    assert Cityscapes(root, "val", annotations="coarse").objects == ({"bus"},)
+    with pytest.raises(InputError, match=r"^split: .*gtFine.*got 'train_extra'"):
+        Cityscapes(root, "train_extra", annotations="fine")
+    with pytest.raises(InputError, match="^annotations: .*Did you mean 'coarse'"):
+        Cityscapes(root, annotations="coarce")

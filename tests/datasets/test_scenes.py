@@ -276,7 +276,7 @@ def test_what_is_no_cutout_is_counted(tmp_path, photo):
     assert "torn.png: cannot be read" in message
     assert warning.filename == __file__
     (tmp_path / "ant.png").unlink()
-    with pytest.raises(InputError, match=r"^root: .*found none\. 4 left out"):
+    with pytest.raises(InputError, match=r"^root: .*found none; 4 left out"):
         ComposedScenes(tmp_path, objects_per_scene=1)
 
 

@@ -144,7 +144,7 @@ def test_arrays_of_other_floats(network, dtype):
         (np.zeros((2, 3, 11, 11), np.uint8), r"^images: expected uint8 of shape \(N, H, W, 3\)"),
         (np.zeros((2, 3, 11, 11), np.int32), "^images: expected uint8 or floats; got int32"),
         (np.zeros((2, 3, 11, 11), bool), "^images: expected uint8 or floats; got bool"),
-        (["a.png", 3], r"^images\[0\]: expected a path or a PIL image .*got str$"),
+        (["a.png", 3], r"^images\[1\]: expected a path, a PIL image .*got int$"),
         (["a.png", "a.png"], "^images: expected distinct ids; got 'a.png' more than once"),
         (None, "^images: expected a folder, paths, .*; got NoneType"),
     ],

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import semrsm
-from oracles import batch_optimal, greedy, inner_product, optimal, topk_greedy
+from oracles import MATCHERS, batch_optimal, greedy, inner_product, optimal, topk_greedy
 from semrsm import matchers
 from semrsm.errors import InputError
 
-NAMES = list(matchers.MATCHERS)
+NAMES = list(MATCHERS)
 
 
 def images(size, width, channels=12, seed=0, smooth=False):

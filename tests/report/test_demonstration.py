@@ -16,9 +16,8 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "semrsm-demo"
     with pytest.MonkeyPatch.context() as patch:
         # Fewer photographs and the two cheap layers: the rest is the same and takes a minute.
-        patch.setattr(demo_module, "LAYERS", ("_blocks.10", "_blocks.15"))
         patch.setattr(demo_module, "sample_photos", lambda: sample_photos()[:4])
-        demo(folder)
+        demo(folder, layers=("_blocks.10", "_blocks.15"))
     return folder
 
 

@@ -27,7 +27,7 @@ def label_of(thing: Any) -> str:
     ('batch-optimal', 'batch-optimal:window=64')
     """
     options = [
-        f"{field.name}={getattr(thing, field.name)}"
+        f"{field.name}={_text(getattr(thing, field.name))}"
         for field in _options(type(thing))
         if getattr(thing, field.name) != field.default
     ]
@@ -137,6 +137,11 @@ def _options(made: type[Any]) -> tuple[Field[Any], ...]:
     return tuple(f for f in fields(made) if f.init) if is_dataclass(made) else ()
 
 
+def _text(value: Any) -> str:
+    """Return the value of an option as labels have it: several numbers are joined by +."""
+    return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _value(field: Field[Any], text: str, where: str) -> Any:
     """Parse the value of an option by the type of its default."""
     default = None if field.default is MISSING else field.default
@@ -144,6 +149,10 @@ def _value(field: Field[Any], text: str, where: str) -> Any:
         if text.lower() not in ("true", "false"):
             raise InputError(f"{where}: expected true or false; got {text!r}")
         return text.lower() == "true"
+    if isinstance(default, tuple):
+        with contextlib.suppress(ValueError):
+            return tuple(float(part) for part in text.split("+"))
+        raise InputError(f"{where}: expected numbers joined by +; got {text!r}")
     kinds: tuple[type[Any], ...] = (int,) if isinstance(default, int) else (int, float)
     if isinstance(default, float):
         kinds = (float,)

@@ -16,9 +16,11 @@ from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..errors import InputError, require
 from ..kernels import KERNELS, Kernel, resolve_kernel
+from ..matching.registry import resolve_matcher
 from ..retrieval.approximate import ApproximateTopK, approximate_topk
 from ..retrieval.exact import TopK, topk
 from ..retrieval.index import Index, is_index
+from ..retrieval.question import searchable
 from ..retrieval.ranking import Ranking
 from .common import (
     add_command,
@@ -73,6 +75,12 @@ def add(subparsers: Any) -> None:
         "--kernel",
         default="cosine",
         help=f"one of {', '.join(ordering)} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--matcher",
+        default="optimal",
+        help="optimal, displacement or maxsim, with options, such as displacement:penalty=2x "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--sigma",
@@ -162,7 +170,14 @@ def run(arguments: argparse.Namespace) -> None:
         }
         found: TopK | ApproximateTopK
         if arguments.approximate is None:
-            found = topk(queries.images, index, arguments.k, budget=arguments.budget, **options)
+            found = topk(
+                queries.images,
+                index,
+                arguments.k,
+                matcher=arguments.matcher,
+                budget=arguments.budget,
+                **options,
+            )
         else:
             found = approximate_topk(
                 queries.images, index, arguments.k, candidates=arguments.approximate, **options
@@ -170,6 +185,7 @@ def run(arguments: argparse.Namespace) -> None:
     facts = {
         "command": arguments.command_line,
         "kernel": repr(kernel),
+        "matcher": arguments.matcher,
         **found.certificate(),
         "queries_from": queries.origin,
         "gallery_from": gallery.origin,
@@ -220,6 +236,12 @@ def _checked(arguments: argparse.Namespace) -> Kernel:
             "it, though their order does not"
         )
     Ranking.of(kernel)
+    asked = searchable(arguments.matcher)
+    if arguments.approximate is not None and asked != resolve_matcher("optimal"):
+        raise InputError(
+            f"--approximate: expected with --matcher optimal, by which the candidates are matched; "
+            f"got {asked.label!r}"
+        )
     if arguments.k < 1:
         raise InputError(f"--k: expected a number >= 1; got {arguments.k}")
     for option in ("budget", "approximate"):

@@ -64,8 +64,8 @@ def add(subparsers: Any) -> None:
         default=[BASELINE, "optimal"],
         metavar="MATCHER",
         help=f"one or more of {', '.join(MATCHERS)}: {BASELINE!r} gives the spatio-semantic RSM, "
-        "'optimal' the semantic one; with options as in batch-optimal:window=64 (default: these "
-        "two)",
+        "'optimal' the semantic one; with options as in displacement:penalty=2x or "
+        "window:share=0.2 (default: these two)",
     )
     parser.add_argument(
         "--sigma",

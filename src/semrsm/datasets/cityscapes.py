@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .._internal.text import as_text, is_utf8
 from ..errors import InputError, did_you_mean
 from .images import MAX_PIXELS
 from .reading import (
@@ -47,7 +48,10 @@ CLASSES = (
 #: The classes whose instances can be counted.
 THINGS = CLASSES[CLASSES.index("person") :]
 
-_IMAGE, _POLYGONS = "_leftImg8bit.png", "_gtFine_polygons.json"
+_IMAGE = "_leftImg8bit.png"
+
+#: The folders of annotations, the better first; the file names have them as well.
+_FOLDERS = {"fine": "gtFine", "coarse": "gtCoarse"}
 _NAME = re.compile(r"(?P<group>.+_\d{6})_\d{6}")
 
 
@@ -55,23 +59,27 @@ _NAME = re.compile(r"(?P<group>.+_\d{6})_\d{6}")
 OPTIONS = (
     Option("split", "the part of the data set, such as val, train or eval"),
     Option("objects", "classes, things, labels (cityscapes)"),
+    Option("annotations", "auto, fine, coarse: the polygons that count (cityscapes)"),
 )
 
 
 class Cityscapes(ImageFiles):
-    """The images of one split of Cityscapes with fine annotations.
+    """The images of one split of Cityscapes with their polygons.
 
     Parameters
     ----------
     root : str or Path
-        The folder with ``leftImg8bit`` and ``gtFine``.
+        The folder with ``leftImg8bit``, and with ``gtFine`` or ``gtCoarse``.
     split : str, default "val"
-        ``"train"``, ``"val"`` or ``"test"``. The labels of the test images are not public:
-        :attr:`objects` and :attr:`boxes` are None there.
+        ``"train"``, ``"val"``, ``"test"`` or ``"train_extra"``. The labels of the test
+        images are not public: :attr:`objects` and :attr:`boxes` are None there.
     objects : {"classes", "things", "labels"}, default "classes"
         The entries of :attr:`objects`: the 19 classes of the benchmark; the 8 of them that can be
         counted, such as cars and persons; or all labels. Nearly all images show road, building and
         car, so ``"things"`` and ``"labels"`` distinguish images better.
+    annotations : {"auto", "fine", "coarse"}, default "auto"
+        The polygons that count: those of ``gtFine``, of ``gtCoarse``, or fine ones where the split
+        has them and coarse ones otherwise. ``"train_extra"`` has coarse ones only.
     max_pixels : int
         Refuse larger images; see :func:`semrsm.datasets.open_image`.
 
@@ -109,6 +117,7 @@ class Cityscapes(ImageFiles):
         split: str = "val",
         *,
         objects: str = "classes",
+        annotations: str = "auto",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         counting = {"classes": CLASSES, "things": THINGS, "labels": None}
@@ -117,12 +126,19 @@ class Cityscapes(ImageFiles):
                 f"objects: expected 'classes', 'things' or 'labels'; got {objects!r}."
                 f"{did_you_mean(str(objects), counting)}"
             )
-        folder = existing_folder(root, "a folder with leftImg8bit and gtFine")
-        photos = _files(_split_folder(folder / "leftImg8bit", split), _IMAGE)
+        if annotations not in ("auto", *_FOLDERS):
+            raise InputError(
+                f"annotations: expected 'auto', 'fine' or 'coarse'; got {annotations!r}."
+                f"{did_you_mean(str(annotations), ('auto', *_FOLDERS))}"
+            )
+        folder = existing_folder(root, "a folder with leftImg8bit and gtFine or gtCoarse")
         left_out = LeftOut()
+        photos = _files(_split_folder(folder / "leftImg8bit", split), _IMAGE, left_out)
         seen: dict[str, tuple[Box, ...]] | None = None
         if split != "test":
-            polygons = _files(_split_folder(folder / "gtFine", split), _POLYGONS)
+            above = _annotated(folder, split, annotations)
+            end = f"_{above.name}_polygons.json"
+            polygons = _files(_split_folder(above, split), end, left_out)
             for name in sorted(set(photos) ^ set(polygons)):
                 left_out.add(name, "no polygons" if name in photos else "no image")
             photos = {name: path for name, path in photos.items() if name in polygons}
@@ -153,12 +169,28 @@ def _split_folder(folder: Path, split: str) -> Path:
     return path
 
 
-def _files(folder: Path, end: str) -> dict[str, Path]:
+def _annotated(folder: Path, split: str, annotations: str) -> Path:
+    """Return the folder of the annotations of a split, which need not be there."""
+    if annotations != "auto":
+        return folder / _FOLDERS[annotations]
+    places = [folder / name for name in _FOLDERS.values()]
+    for place in places:
+        if any((place / split).glob(f"*/*_{place.name}_polygons.json")):
+            return place
+    return places[0]
+
+
+def _files(folder: Path, end: str, left_out: LeftOut) -> dict[str, Path]:
     """Return the files of a split by ``city/name``."""
     files = {}
     for path in sorted(folder.glob(f"*/*{end}")):
-        if not path.name.startswith("."):
-            files[f"{path.parent.name}/{path.name.removesuffix(end)}"] = path
+        if path.name.startswith("."):
+            continue
+        name = f"{path.parent.name}/{path.name}"
+        if not path.is_file() or not is_utf8(name):
+            left_out.add(as_text(name), "not a regular file" if is_utf8(name) else "not UTF-8")
+            continue
+        files[name.removesuffix(end)] = path
     return files
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from .image_folder import SUFFIXES, image_files
+from .image_folder import image_files
 from .images import MAX_PIXELS
-from .reading import ImageFiles, existing_folder
+from .reading import ImageFiles, LeftOut, existing_folder
 
 
 class ClassFolders(ImageFiles):
@@ -36,15 +36,21 @@ class ClassFolders(ImageFiles):
     ------
     InputError
         If the folder does not exist, has no images, or has images outside the folders of classes.
+
+    Warns
+    -----
+    UserWarning
+        Once, if files are passed over, as by :class:`semrsm.datasets.ImageFolder`.
     """
 
     def __init__(self, root: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         folder = existing_folder(root, "a folder with one folder of images for each class")
-        names = list(image_files(folder))
+        passed_over = LeftOut()
+        names = image_files(folder, passed_over, others=True)
         if not names:
             raise InputError(
-                f"root: expected folders of images ({', '.join(sorted(SUFFIXES))}) in "
-                f"{str(folder)!r}; there are none"
+                "root: expected folders of images (.jpg, .png and all others that Pillow opens) in "
+                f"{str(folder)!r}; there are none{passed_over.told}"
             )
         outside = [name for name in names if "/" not in name]
         if outside:
@@ -52,6 +58,7 @@ class ClassFolders(ImageFiles):
                 f"root: expected every image of {str(folder)!r} in the folder of its class; "
                 f"{len(outside)} are not, such as {outside[0]!r}"
             )
+        passed_over.finish("ClassFolders", len(names))
         super().__init__(
             folder,
             names,

@@ -48,7 +48,7 @@ def read_cutouts(
     root: Path, exclude: Sequence[str], objects: str, max_pixels: int, left_out: LeftOut
 ) -> list[Cutout]:
     """Return all usable cut-outs below a folder."""
-    names = [name for name in image_files(root) if name.lower().endswith(".png")]
+    names = [name for name in image_files(root, left_out) if name.lower().endswith(".png")]
     if not names:
         raise InputError(f"root: expected a folder with PNG files; {str(root)!r} holds none")
     used = [

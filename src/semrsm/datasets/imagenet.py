@@ -87,7 +87,7 @@ class ImageNet(ImageFiles):
         found: dict[str, str] = {}
         class_names: dict[str, str] = {}
         flat: dict[str, int] = {}
-        for name in image_files(folder):
+        for name in image_files(folder, left_out):
             top, inside, _ = name.partition("/")
             stem = Path(name).stem
             if inside:

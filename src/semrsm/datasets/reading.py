@@ -317,6 +317,15 @@ class LeftOut:
         """Count one entry that is left out."""
         self._reasons.append(f"{name}: {reason}")
 
+    @property
+    def told(self) -> str:
+        """The entries in words, for the end of a message; empty where there are none."""
+        return f"; {len(self._reasons)} left out: {self._shown}" if self._reasons else ""
+
+    @property
+    def _shown(self) -> str:
+        return "; ".join(self._reasons[:_NAMED]) + ("; …" if self._reasons[_NAMED:] else "")
+
     def finish(self, reader: str, remaining: int) -> None:
         """Warn once of all entries left out; to be called from the ``__init__`` of a reader.
 
@@ -325,15 +334,15 @@ class LeftOut:
         InputError
             If nothing remains.
         """
-        shown = "; ".join(self._reasons[:_NAMED]) + ("; …" if self._reasons[_NAMED:] else "")
         count = len(self._reasons)
         if not remaining:
-            why = f" {count} left out: {shown}" if count else ""
-            raise InputError(f"root: expected at least one image of {reader}; found none.{why}")
+            raise InputError(
+                f"root: expected at least one image of {reader}; found none{self.told}"
+            )
         if count:
             warnings.warn(
                 f"{reader}: {count} {'entry was' if count == 1 else 'entries were'} left out: "
-                f"{shown}",
+                f"{self._shown}",
                 UserWarning,
                 stacklevel=3,
             )

@@ -105,7 +105,7 @@ class TinyImageNet(ImageFiles):
                     boxes[name] = (_box(fields, wnid, where),)
                     if inside.find(name, where) is None:
                         left_out.add(f"{wnid}/{name}", "no such file")
-            for name in image_files(images):
+            for name in image_files(images, left_out):
                 yield f"{wnid}/{name}", str(images / name), wnid, boxes.get(name, ())
 
     def _val(self, folder: Path, left_out: LeftOut) -> Iterator[_Row]:
@@ -124,13 +124,13 @@ class TinyImageNet(ImageFiles):
                 left_out.add(name, "no such file")
             else:
                 yield name, path, wnid, (_box(fields[1:], wnid, where),)
-        for name in image_files(images):
+        for name in image_files(images, left_out):
             if name not in seen:
                 left_out.add(name, "not in val_annotations.txt")
 
-    def _test(self, folder: Path, _left_out: LeftOut) -> Iterator[_Row]:
+    def _test(self, folder: Path, left_out: LeftOut) -> Iterator[_Row]:
         images = existing_folder(folder / "test" / "images", "the test images of TinyImageNet")
-        for name in image_files(images):
+        for name in image_files(images, left_out):
             yield name, str(images / name), "", ()
 
 

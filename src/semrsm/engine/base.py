@@ -57,7 +57,8 @@ class Engine(ABC):
         plan : Plan
             Panels, tiles and threads.
         values, upper_bounds : ndarray of float64, shape (N, M)
-            Written in place, in units of two to the power of the images' exponents.
+            Written in place, in units of two to the power of the images' exponents (but see
+            :attr:`Matcher.rescales`).
         progress : callable, optional
             Called as ``progress(done, total)``; an exception from it ends the run.
 
@@ -96,7 +97,7 @@ class Engine(ABC):
         values = np.zeros((x.count, other.count))
         upper_bounds = np.zeros_like(values)
         self.run(x, y, matcher, plan, values, upper_bounds, progress)
-        if x.exponents.any() or other.exponents.any():
+        if (x.exponents.any() or other.exponents.any()) and not matcher.rescales:
             exponents = x.exponents[:, None] + other.exponents[None, :]
             np.ldexp(values, exponents, out=values)
             np.ldexp(upper_bounds, exponents, out=upper_bounds)

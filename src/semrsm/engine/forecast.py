@@ -132,7 +132,8 @@ def forecast(
         plan = make_plan(rows, columns, chosen, workers=threads, memory=budget, results=2)
         pairs, peak = plan.pairs, plan.peak_bytes
         passes += max(0.0, (rows.count / plan.panel - 1) / 2)
-    seconds = pairs * _seconds_per_pair(rows, other, chosen, threads, engine) + passes * reading
+    working = chosen.resolved(rows, columns)
+    seconds = pairs * _seconds_per_pair(rows, other, working, threads, engine) + passes * reading
     return Forecast(
         pairs=pairs,
         assignments=pairs if chosen.solves else 0,

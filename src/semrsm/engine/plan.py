@@ -88,6 +88,7 @@ def make_plan(
     in_place = x.in_place and other.in_place and x.dtype == other.dtype
     if in_place and not matcher.copies_blocks:
         image = 0
+    image += matcher.prepared_bytes(max(size, width), x.channels, item)
     fixed = kept + buffers + 3 * PIECE  # a piece being checked, its magnitudes, its squares
     smallest = fixed + 2 * image
     if memory < smallest:
@@ -189,7 +190,7 @@ def choose_side(
         max(rows.count, columns.count),
         int(max(rows.sizes.max(), columns.sizes.max())),
         rows.channels,
-        solves=matcher.solves,
+        solves=not matcher.costs_one_pass,
     )
     while True:
         peak = run_bytes(rows, columns, matcher, side, workers, at_once)
@@ -216,6 +217,8 @@ def run_bytes(
     column_panel = images[1] * width * columns.channels * item
     panels = row_panel + column_panel
     copies = panels if matcher.copies_blocks else 0
+    copies += images[0] * matcher.prepared_bytes(size, rows.channels, item)
+    copies += images[1] * matcher.prepared_bytes(width, rows.channels, item)
     reading = 2 * max(row_panel, column_panel)  # as stored, and a copy in order
     pairs = images[0] * images[1]
     tile = pairs * 8 * (2 + 2 + 3)  # both matrices, as one array, and while it is written

@@ -78,7 +78,7 @@ def tile_side(images: int, vectors: int, channels: int, *, solves: bool) -> int:
     vectors, channels : int
         S and C.
     solves : bool
-        Whether pairs are matched, and not only compared location by location.
+        Whether a pair costs about a product of all vectors, and not one pass over both images.
 
     Returns
     -------

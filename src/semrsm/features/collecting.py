@@ -42,12 +42,19 @@ class Sink(Protocol):
 
 
 class Collected:
-    """Arrays for N images in memory, allocated when the first batch shows their shape."""
+    """Arrays for N images in memory, allocated when the first batch shows their shape.
+
+    Parameters
+    ----------
+    total : int or None
+        N; where it is not known, the arrays double in size whenever they are full.
+    """
 
     next = 0
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int | None) -> None:
         self._total = total
+        self._room = 0
         self._layers: dict[str, Array] = {}
         self._logits: Array | None = None
         self.images: list[int] = []
@@ -80,9 +87,12 @@ class Collected:
         """
         first, last = self.count, self.count + len(images)
         if not self._layers:
+            self._room = last if self._total is None else self._total
             self._layers = {name: self._empty(rows) for name, rows in layers.items()}
             self._logits = None if logits is None else self._empty(logits)
             self.shapes = {name: rows.shape[1:] for name, rows in layers.items()}
+        if last > self._room:
+            self._grow(max(last, 2 * self._room))
         for name, rows in layers.items():
             self._layers[name][first:last] = rows
         if (logits is None) != (self._logits is None):
@@ -93,7 +103,16 @@ class Collected:
         self.images += images
 
     def _empty(self, rows: Array) -> Array:
-        return np.empty((self._total, *rows.shape[1:]), dtype=rows.dtype)
+        return np.empty((self._room, *rows.shape[1:]), dtype=rows.dtype)
+
+    def _grow(self, room: int) -> None:
+        self._room = room
+        for name, rows in self._layers.items():
+            self._layers[name] = self._empty(rows)
+            self._layers[name][: self.count] = rows[: self.count]
+        if self._logits is not None:
+            logits, self._logits = self._logits, self._empty(self._logits)
+            self._logits[: self.count] = logits[: self.count]
 
     def arrays(self) -> dict[str, Array]:
         """Return the layers, (n, C, H, W) or (n, T, D) for the n images that have rows."""

@@ -15,10 +15,11 @@ from . import store
 from .collecting import Collected, Sink, check_shapes
 from .discovery import last_layers
 from .forward import Forward, usable_device
-from .images import ImageSource, open_images
+from .images import ImageSource
 from .layouts import Layout
 from .loading import load_model
 from .models import Model, forward_of
+from .opening import open_images, usable_preprocess
 from .provenance import described_preprocess, sample_digests, state_hash
 from .reading import batches
 from .record import Features, load_features
@@ -51,10 +52,15 @@ def extract(
         A name that :func:`semrsm.load_model` knows, what it returned, or any module. A module is
         run without gradients in evaluation mode; the mode of every part, and the device, are
         restored afterwards.
-    images : str, Path, sequence, array or data set
-        A folder of photographs; a sequence of paths or of PIL images; uint8 (N, H, W, 3); an
-        object with a length, ``ids`` and PIL images by index; or a float array or tensor
-        (N, 3, H, W) that is preprocessed already.
+    images : str, Path, sequence, array, data set, DataLoader or iterable
+        A folder of photographs; uint8 (N, H, W, 3); a float array or tensor (N, 3, H, W) that is
+        preprocessed already; or a list, a data set with a length (and with ``ids``, if it has
+        some), torch's included, a DataLoader, or any iterable. Their items are paths, PIL images,
+        uint8 (H, W, 3) or (3, H, W), preprocessed floats (C, H, W), tuples that begin with one of
+        them, such as (image, label), or dictionaries that hold it as ``pixel_values`` or ``image``.
+        Lists and iterables may hold batches too. Ids are paths where items are paths, otherwise
+        those of the data set, otherwise indices, also where a DataLoader shuffles; a DataLoader
+        brings its batch size.
     layers : str or sequence of str
         Names as in ``module.named_modules()``, or globs of them: ``*`` stands for anything up to
         the next dot, ``**`` for anything. One of several outputs of a layer has its address after
@@ -65,8 +71,9 @@ def extract(
     device : str, optional
         Such as ``"cuda"``; by default where the module's parameters are.
     preprocess : callable, optional
-        From a PIL image to an array or tensor (3, H, W); by default the model's own. A bare module
-        has none.
+        From a PIL image to an array or tensor (3, H, W), such as a transform of torchvision or
+        timm, or an image processor of transformers; by default the model's own. A bare module has
+        none.
     prefix_tokens : int or {"auto", "keep"}, default "auto"
         How many leading tokens of a token layer (N, T, D) are dropped because they stand for no
         place (class and register tokens). ``"auto"`` takes those that are proven, layer by layer;
@@ -82,13 +89,15 @@ def extract(
         through the network, some of them with one patch changed, and the changes must lie at their
         places in the output. It is done once for a network, its layers and the size of the input.
     progress : callable or bool, optional
-        Called as ``progress(done, total)`` in images.
+        Called as ``progress(done, total)`` in images; of an iterable without a length, both are
+        those done.
     out : str or Path, optional
         A name that ends in ``.zarr``: the features are written to a Zarr v3 group there, one array
         for each layer, and only about one chunk of images (at most 16 MB of each layer) is held in
         memory, however many there are. A store that the same call has made is returned as it is,
         or completed. To the last bit the result is that of an undisturbed extraction, as long as
-        `batch_size` and `device` are the same.
+        `batch_size` and `device` are the same. Generators, which can be read only once, and
+        DataLoaders that shuffle are refused.
     overwrite : bool, default False
         Whether a store of another extraction at `out` may be replaced, and one of the same begun
         anew. What is there stays until the first chunk of the new one is written.
@@ -143,8 +152,12 @@ def extract(
         raise InputError(f"on_error: expected 'skip' or 'raise'; got {on_error!r}")
     if out is not None:
         store.check_target(out)
-    chosen_preprocess = preprocess or (known.preprocess if known is not None else None)
+    chosen_preprocess = usable_preprocess(preprocess)
+    if preprocess is None and known is not None:
+        chosen_preprocess = known.preprocess
     source = open_images(images, chosen_preprocess)
+    if out is not None:
+        source.check_repeatable()
     if layers is None and (known is None or not known.layers):
         layers = last_layers(loaded, _first_image(source))
     forward = forward_of(loaded, layers, prefix_tokens=prefix_tokens, dtype=dtype)
@@ -154,7 +167,7 @@ def extract(
         source,
         chosen_preprocess,
         prefix_tokens,
-        batch_size,
+        source.batch_size or batch_size,
         None if device is None else usable_device(device),
         on_error,
         progress,
@@ -223,7 +236,7 @@ class _Job:
 
 
 def _in_memory(job: _Job) -> Features:
-    kept = Collected(len(job.source.ids))
+    kept = Collected(job.source.total)
     job.fill(kept)
     _warn_of(kept.left_out)
     _check_any(kept.count)
@@ -237,9 +250,9 @@ def _in_memory(job: _Job) -> Features:
 
 def _on_disk(job: _Job, out: str | Path, *, overwrite: bool) -> Features:
     ids = job.source.ids
+    samples = sample_digests(job.source)  # first: it tells whether images are preprocessed here
     facts = job.facts()
     planned = {**facts, "dtype": job.forward.dtype}
-    samples = sample_digests(job.source)
     with store.writing(out, planned, ids, samples, overwrite=overwrite) as writer:
         before = store.left_out_of(out) if writer is None else writer.left_out
         if before and job.on_error == "raise":

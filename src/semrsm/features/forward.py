@@ -331,6 +331,7 @@ def _logits(output: Any, count: int) -> Any:
 
 def _scores(logits: Any) -> Array:
     array: Array = logits.float().cpu().numpy()
-    if not np.isfinite(array).all():
-        raise InputError("model: its class scores are NaN or infinite for some images")
+    # Heads that are masked give minus infinity to the classes that are not asked for.
+    if not (array < np.inf).all():  # also where it is NaN
+        raise InputError("model: its class scores are NaN or plus infinity for some images")
     return array

@@ -1,33 +1,70 @@
-"""Every form in which images come, read as batches of float32 (n, 3, H, W)."""
+"""Named images, read and preprocessed on demand as batches of float32 (n, C, H, W)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._internal.arrays import is_array, to_numpy
-from ..datasets.image_folder import ImageFolder
-from ..datasets.images import ImageReadError, open_image, upright_rgb
-from ..errors import InputError, require
-from ..tokens import image_ids
+from .._internal.arrays import to_numpy
+from ..datasets.images import ImageReadError
+from ..errors import InputError
+from .items import image_of
 
-Batch = tuple[list[str], np.ndarray[Any, Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
+Batch = tuple[list[str], Array]
 
 
-class ImageSource:
-    """Named images, read and preprocessed on demand.
+@dataclass(frozen=True)
+class Read:
+    """A batch as far as it could be read.
 
     Attributes
     ----------
-    ids : tuple of str
+    images : list of int
+        The n images that could be read, by their place among all.
+    ids : list of str
+        Their ids.
+    batch : ndarray of float32, shape (n, C, H, W), or None
+        None where no image could be read.
+    left_out : list of (int, str)
+        The other images, by their place among all, and the cause.
+    """
+
+    images: list[int]
+    ids: list[str]
+    batch: Array | None
+    left_out: list[tuple[int, str]]
+
+
+class ImageSource:
+    """Named images in a fixed order, each of which can be read at any time.
+
+    Parameters
+    ----------
+    ids : sequence of str
+    get : callable
+        Returns an image by its place, in any form that :func:`semrsm.features.items.image_of`
+        takes.
+    preprocess : callable or None
+        From a PIL image to an array (C, H, W).
+
+    Attributes
+    ----------
+    ids : sequence of str
+    total : int or None
+        How many images there are; None where that is not known.
+    batch_size : int or None
+        The size of the batches that the images come in, where they bring one.
     failed : list of str
         What :meth:`read` has left out so far, with the causes.
     preprocessed_here : bool
-        Whether images are preprocessed when they are read.
+        Whether photographs have been preprocessed when they were read.
     """
+
+    batch_size: int | None = None
 
     def __init__(
         self,
@@ -35,28 +72,40 @@ class ImageSource:
         get: Callable[[int], Any],
         preprocess: Callable[[Any], Any] | None,
     ) -> None:
-        self.ids = tuple(ids)
+        self.ids: Sequence[str] = tuple(ids)
         self.failed: list[str] = []
-        self.preprocessed_here = preprocess is not None
+        self.preprocessed_here = False
         self._get = get
         self._preprocess = preprocess
+
+    @property
+    def total(self) -> int | None:
+        """How many images there are."""
+        return len(self.ids)
+
+    def check_repeatable(self) -> None:
+        """Refuse images that another call would not bring in the same order.
+
+        Raises
+        ------
+        InputError
+            If an extraction that was interrupted could not go on with them.
+        """
 
     def read(self, first: int, last: int, on_error: str) -> Batch | None:
         """Read the images ``first:last``; None where none of them can be read."""
         ids: list[str] = []
-        images: list[np.ndarray[Any, Any]] = []
+        images: list[Array] = []
         for i in range(first, min(last, len(self.ids))):
             try:
-                image = self._get(i)
+                image = image_of(self._get(i), f"images[{i}]")
             except OSError as error:  # of a file, or of a data set of the caller's own
                 if on_error == "raise":
                     raise
                 told = isinstance(error, ImageReadError)
                 self.failed.append(str(error) if told else f"{self.ids[i]}: {error}")
                 continue
-            if self._preprocess is not None:
-                image = self._preprocess(image)
-            array = to_numpy(image, f"images[{i}]").astype(np.float32, copy=False)
+            array = self._as_input(image, f"images[{i}]")
             if array.ndim != 3 or (images and array.shape != images[0].shape):
                 expected = images[0].shape if images else "(channels, H, W)"
                 raise InputError(
@@ -67,64 +116,60 @@ class ImageSource:
             images.append(array)
         return (ids, np.stack(images)) if images else None
 
+    def _as_input(self, image: Any, name: str) -> Array:
+        """Return an image as the network takes it; arrays are preprocessed already."""
+        if not isinstance(image, np.ndarray):
+            image = preprocessed(image, needed(self._preprocess))
+            self.preprocessed_here = True
+        return to_numpy(image, name).astype(np.float32, copy=False)
 
-def open_images(images: Any, preprocess: Callable[[Any], Any] | None) -> ImageSource:
-    """Return an :class:`ImageSource` for anything that :func:`semrsm.extract` takes.
+    def reads(self, size: int, on_error: str, first: int) -> Iterator[Read]:
+        """Yield batches from that of image `first` on.
+
+        They are the same wherever one begins: what a network gives may depend, in the last bits, on
+        what else is in a batch.
+        """
+        total = len(self.ids)
+        for start in range(first // size * size, total if first < total else 0, size):
+            yield self._told(start, min(start + size, total), on_error)
+
+    def _told(self, start: int, stop: int, on_error: str) -> Read:
+        """Read the images ``start:stop``, with the causes of those that are left out."""
+        ids, batch = self.read(start, stop, on_error) or ([], None)
+        why, self.failed = self.failed, []
+        readable = set(ids)
+        images: list[int] = []
+        missing: list[int] = []
+        for image in range(start, stop):
+            (images if self.ids[image] in readable else missing).append(image)
+        return Read(images, ids, batch, list(zip(missing, why, strict=True)))
+
+
+def preprocessed(image: Any, preprocess: Callable[[Any], Any]) -> Any:
+    """Return what a preprocessing makes of a photograph, as far as that is an array.
 
     Raises
     ------
     InputError
-        If `images` is nothing of that, or needs a preprocessing that is not given.
+        If it gives an image of PIL.
     """
-    if isinstance(images, (str, Path)):
-        images = ImageFolder(images)
-    if is_array(images):
-        return _from_array(images, preprocess)
-    if hasattr(images, "ids") and hasattr(images, "__getitem__"):
-        ids = image_ids(images.ids, len(images), "images.ids")
-        return ImageSource(ids, images.__getitem__, _needed(preprocess))
-    try:
-        items = list(images)
-    except TypeError as error:
+    found = preprocess(image)
+    if isinstance(found, type(image)):
         raise InputError(
-            "images: expected a folder, paths, PIL images, an array or a data set; got "
-            f"{type(images).__name__}"
-        ) from error
-    if not items:
-        raise InputError("images: expected at least one image; got none")
-    if all(isinstance(item, (str, Path)) for item in items):
-        ids = image_ids([Path(item).as_posix() for item in items], len(items), "images")
-        return ImageSource(ids, lambda i: open_image(items[i]), _needed(preprocess))
-    pil = require("PIL.Image", extra="features", purpose="Reading photographs")
-    for i, item in enumerate(items):
-        if not isinstance(item, pil.Image):
-            raise InputError(
-                f"images[{i}]: expected a path or a PIL image as in the rest of the sequence; got "
-                f"{type(item).__name__}"
-            )
-    ids = image_ids(None, len(items), "images")
-    return ImageSource(ids, lambda i: upright_rgb(items[i]), _needed(preprocess))
-
-
-def _from_array(images: Any, preprocess: Callable[[Any], Any] | None) -> ImageSource:
-    array = to_numpy(images, "images")
-    if array.ndim != 4 or len(array) == 0:
-        raise InputError(
-            "images: expected uint8 (N, H, W, 3), or preprocessed floats (N, C, H, W), with at "
-            f"least one image; got shape {array.shape}"
+            "preprocess: expected to get an array or tensor (C, H, W) from it; it gives a PIL "
+            "image. Its last step, to a tensor, may be missing"
         )
-    ids = image_ids(None, len(array), "images")
-    if array.dtype == np.uint8:
-        if array.shape[-1] != 3:
-            raise InputError(f"images: expected uint8 of shape (N, H, W, 3); got {array.shape}")
-        pil = require("PIL.Image", extra="features", purpose="Preprocessing photographs")
-        return ImageSource(ids, lambda i: pil.fromarray(array[i]), _needed(preprocess))
-    if array.dtype.kind != "f":
-        raise InputError(f"images: expected uint8 or floats; got {array.dtype}")
-    return ImageSource(ids, lambda i: array[i], None)
+    return found
 
 
-def _needed(preprocess: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+def needed(preprocess: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Return a preprocessing, which photographs cannot do without.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     if preprocess is None:
         raise InputError(
             "preprocess: expected a function from a PIL image to an array (3, H, W), since the "

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .forward import Forward
-from .images import open_images
+from .opening import open_images
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from .checkpoint import CheckpointPreprocess
 from .images import ImageSource
@@ -13,15 +15,46 @@ from .preprocess import Preprocess
 
 
 def state_hash(module: Any) -> str:
-    """Return the SHA-256 of the names, shapes and values of a module's state."""
-    import torch
+    """Return the SHA-256 of the names, shapes and values of a module's state.
 
+    Extra state (``get_extra_state``) counts as well, whatever it consists of.
+    """
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        values = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(values.view(torch.uint8).numpy().tobytes())
+    for name, value in sorted(module.state_dict().items()):
+        _add(digest, name, value)
     return digest.hexdigest()
+
+
+def _add(digest: Any, name: str, value: Any) -> None:
+    """Add a value to a digest: tensors and arrays by their bytes, containers by their parts."""
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    if isinstance(value, torch.Tensor) and not is_lazy(value):
+        tensor = value.detach().cpu().resolve_conj().resolve_neg()
+        if tensor.is_quantized:
+            tensor, name = tensor.int_repr(), f"{name}{tensor.qscheme()}{tensor.dtype}"
+        if tensor.layout != torch.strided:
+            tensor = tensor.to_dense()
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        values = tensor.contiguous().reshape(-1)
+        digest.update(values.view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        digest.update(f"{name}{value.shape}{value.dtype}".encode() + value.tobytes())
+    elif isinstance(value, (bytes, bytearray)):
+        digest.update(f"{name}{len(value)}".encode() + bytes(value))
+    elif isinstance(value, Mapping):
+        digest.update(f"{name}{len(value)}".encode())
+        for key, part in sorted(value.items(), key=lambda pair: str(pair[0])):
+            _add(digest, f"{name}.{key}", part)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        digest.update(f"{name}{len(value)}".encode())
+        parts = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        for i, part in enumerate(parts):
+            _add(digest, f"{name}.{i}", part)
+    else:
+        told = type(value).__name__ if is_lazy(value) else without_addresses(repr(value))
+        digest.update(f"{name}{told}".encode())
 
 
 def described_preprocess(preprocess: Callable[[Any], Any] | None) -> Any:

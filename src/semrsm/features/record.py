@@ -19,6 +19,7 @@ from . import files
 from .files.content import RESERVED, Content
 from .layer_names import choose_layers
 from .layouts import Layout
+from .reopening import packed, unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 class Features(Mapping[str, Any]):
     """The response of a network to N images, one array for each layer; immutable.
+
+    Features can be pickled and copied, for pools of processes: layers on disk travel as paths, and
+    are opened there again.
 
     Parameters
     ----------
@@ -91,6 +95,23 @@ class Features(Mapping[str, Any]):
         self._logits = logits
         self._provenance = MappingProxyType(dict(provenance or {}))
         self._tokens: dict[str, Tokens] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle and copies keep: paths of the layers on disk, no measured tokens."""
+        return {
+            "layers": {name: packed(array) for name, array in self._layers.items()},
+            "ids": self._ids,
+            "logits": packed(self._logits),
+            "provenance": dict(self._provenance),
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Open the layers on disk again."""
+        self._layers = {name: unpacked(array) for name, array in state["layers"].items()}
+        self._ids = state["ids"]
+        self._logits = unpacked(state["logits"])
+        self._provenance = MappingProxyType(state["provenance"])
+        self._tokens = {}
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -249,11 +270,13 @@ def load_features(path: str | Path) -> Features:
     Parameters
     ----------
     path : str or Path
-        In all kinds of files, every array of floats of three or four dimensions is a layer.
+        In all kinds of files, every array of floats of three or four dimensions is a layer. In
+        ``.zarr``, ``.h5`` and ``.npz`` of others, ids are taken from an array (N,) of text or bytes
+        that is named ``ids``.
 
         - ``.zarr``: a store that :func:`semrsm.extract` has completed, or any Zarr v3 group or
           array;
-        - ``.h5``, ``.hdf5``: ids are taken from a data set of text that is named ``ids``;
+        - ``.h5``, ``.hdf5``;
         - ``.npy``: one array, the layer named like the file;
         - ``.safetensors``;
         - ``.npz``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,8 @@ from .assignment import TOLERANCE, solve
 from .base import Matched, PairTile
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .._internal.arrays import Array
 
 
@@ -40,6 +43,8 @@ def solve_pairs(
     Matched
     """
     sizes, widths = tile.rows.sizes[tile.left], tile.columns.sizes[tile.right]
+    if tile.keep_matchings and len(set(sizes.tolist())) > 1:
+        return _by_size(tile, affinity, sizes, method, tolerance)
     if limit is not None:
         sizes, widths = np.minimum(sizes, limit), np.minimum(widths, limit)
     width = affinity.shape[1]
@@ -56,3 +61,34 @@ def solve_pairs(
         keep_columns=tile.keep_matchings,
     )
     return Matched(values, bounds, columns if tile.keep_matchings else None)
+
+
+def _by_size(
+    tile: PairTile,
+    affinity: Array,
+    sizes: NDArray[np.int64],
+    method: str,
+    tolerance: float,
+) -> Matched:
+    """Solve the pairs of each size of the left image together, and keep their matchings."""
+    values, bounds = np.empty(len(tile)), np.empty(len(tile))
+    kept = np.full((len(tile), int(sizes.max())), -1, dtype=np.int32)
+    for size in np.unique(sizes).tolist():
+        chosen = np.flatnonzero(sizes == size)
+        some = replace(tile, left=tile.left[chosen], right=tile.right[chosen])
+        found = solve_pairs(some, affinity, method=method, tolerance=tolerance)
+        values[chosen], bounds[chosen] = found.values, found.upper_bounds
+        if found.matchings is not None:
+            kept[chosen, :size] = found.matchings
+    return Matched(values, bounds, kept)
+
+
+def matched_entries(
+    tile: PairTile, affinity: Array, matchings: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """Return the affinity of each matched vector, shape (P, S), and −inf where one stays free."""
+    rows = tile.rows.starts[tile.left][:, None] + np.arange(matchings.shape[1])
+    columns = tile.columns.starts[tile.right][:, None] + np.maximum(matchings, 0)
+    taken = matchings >= 0
+    flat = np.where(taken, rows * affinity.shape[1] + columns, 0)
+    return np.where(taken, affinity.reshape(-1)[flat].astype(np.float64), -np.inf)

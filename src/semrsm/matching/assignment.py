@@ -1,17 +1,14 @@
-"""Exact assignment of batches of affinity matrices: the façade of the native solver."""
+"""The façade of the native solver, for matrices that lie anywhere inside one buffer."""
 
 from __future__ import annotations
 
 import enum
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _native
-from .._internal.arrays import compute_dtype, to_numpy
-from .._internal.workers import Cancellation, cancel_on_interrupt, worker_count
+from .._internal.workers import Cancellation
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -36,148 +33,62 @@ class _Status(enum.IntEnum):
     CANCELLED = 2
 
 
-@dataclass(frozen=True, eq=False)
-class Assignment:
-    """The best assignment of each matrix of a batch, with its certificate.
-
-    Attributes
-    ----------
-    columns : ndarray, shape (..., S), int64
-        The column that each row takes, −1 where a row stays free (S > T).
-    value : ndarray, shape (...), float64
-        The sum of the assigned affinities, accumulated in float64.
-    upper_bound : ndarray, shape (...), float64
-        A dual bound: no assignment of the matrix has a larger value.
-    """
-
-    columns: NDArray[np.int64]
-    value: NDArray[np.float64]
-    upper_bound: NDArray[np.float64]
-
-    def __repr__(self) -> str:
-        gap = relative_gap(self.value, self.upper_bound)
-        largest = f"{gap.max():.1e}" if gap.size else "none"
-        return f"Assignment(columns {self.columns.shape}, largest relative gap {largest})"
-
-
-def relative_gap(value: ArrayLike, upper_bound: ArrayLike) -> NDArray[np.float64]:
-    """Return (upper bound − value) ÷ max(|value|, |upper bound|), and 0 where both are 0.
+def relative_gap(
+    value: ArrayLike, upper_bound: ArrayLike, size: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Return (upper bound − value) ÷ size, and 0 where the two are equal.
 
     Parameters
     ----------
     value, upper_bound : array-like of float64
         Arrays of one shape.
+    size : array-like of float64, optional
+        The scale of the value, such as Σ |A[i, k]| over the assigned pairs; by default the larger
+        of |value| and |upper bound|.
 
     Returns
     -------
     ndarray of float64
-        The gap; 0 where the value is certainly optimal.
+        The gap; 0 where the value is certainly optimal, infinite where a value without size is
+        not.
 
     Examples
     --------
-    >>> float(relative_gap(1.0, 1.0))
-    0.0
+    >>> float(relative_gap(1.0, 1.0)), float(relative_gap(0.0, 0.5, size=2.0))
+    (0.0, 0.25)
     """
     low, high = np.asarray(value, np.float64), np.asarray(upper_bound, np.float64)
-    size = np.maximum(np.abs(low), np.abs(high))
-    gap = np.zeros(np.broadcast(low, high).shape)
-    np.divide(high - low, size, out=gap, where=size > 0)
+    scale = np.maximum(np.abs(low), np.abs(high)) if size is None else np.asarray(size, np.float64)
+    apart = np.maximum(high - low, 0.0)
+    gap = np.where(apart > 0, np.inf, 0.0)
+    np.divide(apart, scale, out=gap, where=(apart > 0) & (scale > 0))
     return gap
 
 
-def assign(
-    affinity: Any, *, tolerance: float = TOLERANCE, workers: int | None = None
-) -> Assignment:
-    """Find the assignment of largest value in each matrix of a batch, and prove it.
+def norm_gap(
+    value: ArrayLike, upper_bound: ArrayLike, row_squared: ArrayLike, column_squared: ArrayLike
+) -> NDArray[np.float64]:
+    """Return (upper bound − value) ÷ (‖X‖ ‖Y‖), and 0 where a norm is 0.
+
+    The gap of Grams: V may be near zero or below it, and no inner product exceeds ‖X‖ ‖Y‖.
 
     Parameters
     ----------
-    affinity : array-like or torch.Tensor, shape (..., S, T)
-        Any number of leading dimensions. float32 and float64 are solved as they are, float16 and
-        bfloat16 as float32, integers as float64. All entries must be finite.
-    tolerance : float, default 1e-6
-        float32 matrices whose relative gap is wider are solved again in float64.
-    workers : int, optional
-        Threads over the batch; one for each available core by default.
+    value, upper_bound : array-like of float64
+        Arrays of one shape.
+    row_squared, column_squared : array-like of float64
+        The squared norms, in shapes that broadcast to it.
 
     Returns
     -------
-    Assignment
-        ``columns`` (..., S), ``value`` (...) and ``upper_bound`` (...). Where S ≤ T every row has
-        a column; where S > T every column has a row, and rows that stay free hold −1.
-
-    Raises
-    ------
-    InputError
-        If `affinity` has fewer than two dimensions, is not an array of real numbers, or holds NaN
-        or infinite entries.
-
-    Notes
-    -----
-    The solver is an ε-scaled auction [1]_ finished by augmenting row reduction and shortest
-    augmenting paths [2]_. With column prices p the bound is Σ p + Σ_i max_k (A[i, k] − p[k]) by
-    weak duality, evaluated in float64.
-
-    References
-    ----------
-    .. [1] D. P. Bertsekas, "The auction algorithm: a distributed relaxation method for the
-       assignment problem", Annals of Operations Research 14, 1988.
-    .. [2] R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense and sparse
-       linear assignment problems", Computing 38, 1987.
-
-    Examples
-    --------
-    >>> import semrsm
-    >>> best = semrsm.assign([[1.0, 5.0], [2.0, 7.0]])
-    >>> best.columns
-    array([0, 1])
-    >>> float(best.value), float(best.upper_bound)
-    (8.0, 8.0)
+    ndarray of float64
     """
-    array = to_numpy(affinity, "affinity")
-    if array.ndim < 2:
-        raise InputError(
-            f"affinity: expected an array of shape (..., S, T); got one of shape {array.shape}"
-        )
-    check_tolerance(tolerance)
-    threads = worker_count(workers)
-    *batch_shape, rows, columns = array.shape
-    flat = np.ascontiguousarray(array, dtype=compute_dtype(array.dtype)).reshape(-1)
-    count = int(np.prod(batch_shape, dtype=np.int64))
-    offsets = np.arange(count, dtype=np.int64) * (rows * columns)
-    _check_finite(flat, rows * columns, batch_shape)
-    value = np.empty(count)
-    upper_bound = np.empty(count)
-    assigned = np.empty((count, rows), dtype=np.int32)
-
-    def part(chosen: slice, cancellation: Cancellation) -> None:
-        value[chosen], upper_bound[chosen], assigned[chosen] = solve(
-            flat,
-            offsets[chosen],
-            rows,
-            columns,
-            row_stride=max(columns, 1),
-            tolerance=tolerance,
-            cancellation=cancellation,
-            keep_columns=True,
-        )
-
-    with cancel_on_interrupt() as cancellation:
-        step = max(1, -(-count // (4 * threads)))
-        parts = [slice(first, min(first + step, count)) for first in range(0, count, step)]
-        if flat.size < SMALL:
-            for chosen in parts:
-                part(chosen, cancellation)
-        else:  # a pool even for one thread: the main thread must stay free to receive Ctrl-C
-            with ThreadPoolExecutor(threads) as pool:
-                cancellation.wait([pool.submit(part, chosen, cancellation) for chosen in parts])
-    if not (np.isfinite(value).all() and np.isfinite(upper_bound).all()):
-        raise InputError("affinity: expected entries whose sum is in the range of float64")
-    return Assignment(
-        assigned.astype(np.int64).reshape(*batch_shape, rows),
-        value.reshape(batch_shape),
-        upper_bound.reshape(batch_shape),
-    )
+    gap = np.asarray(upper_bound, np.float64) - np.asarray(value, np.float64)
+    size = np.sqrt(np.asarray(row_squared)) * np.sqrt(np.asarray(column_squared))
+    size = np.broadcast_to(size, gap.shape)
+    found = np.zeros(gap.shape)
+    np.divide(gap, size, out=found, where=size > 0)
+    return found
 
 
 def check_tolerance(tolerance: object) -> None:
@@ -187,22 +98,20 @@ def check_tolerance(tolerance: object) -> None:
         raise InputError(f"tolerance: expected a number >= 0; got {tolerance!r}")
 
 
-def _check_finite(flat: NDArray[Any], size: int, batch_shape: list[int]) -> None:
-    for first in range(0, flat.size, SMALL):
-        finite = np.isfinite(flat[first : first + SMALL])
-        if not finite.all():
-            matrix = (first + int(finite.argmin())) // size
-            where = tuple(map(int, np.unravel_index(matrix, batch_shape or (1,))))
-            place = f" in the matrix at {where}" if batch_shape else ""
-            raise InputError(f"affinity: expected finite entries; got NaN or infinity{place}")
-
-
 class NotFiniteError(Exception):
     """A matrix of the batch holds NaN or infinite entries; `matrix` is its index."""
 
     def __init__(self, matrix: int) -> None:
         super().__init__(matrix)
         self.matrix = matrix
+
+
+def check_status(status: int, where: int) -> None:
+    """Raise what the native code has reported about the matrix `where` of a batch."""
+    if status == _Status.NOT_FINITE:
+        raise NotFiniteError(where)
+    if status == _Status.CANCELLED:
+        raise Cancelled
 
 
 def solve(
@@ -217,6 +126,7 @@ def solve(
     taken: int = 0,
     tolerance: float = TOLERANCE,
     keep_columns: bool = False,
+    prices: NDArray[np.float64] | None = None,
     kernels: str = "",
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
     """Run a native kernel on matrices that lie anywhere inside one buffer; input is trusted.
@@ -241,6 +151,9 @@ def solve(
         For "assign" in float32: the relative gap above which a matrix is solved again in float64.
     keep_columns : bool
         Whether the assigned columns are wanted; `rows` must be one int then.
+    prices : ndarray of float64, shape (B, S + T), contiguous, optional
+        Takes the prices of the rows and columns of each matrix; for "assign", where all have one
+        shape.
     kernels : str
         The instruction set, by default the best one of the CPU.
 
@@ -264,9 +177,9 @@ def solve(
     status, where = getattr(_native, method)(
         data,
         offsets,
-        np.ascontiguousarray(np.broadcast_to(rows, count), dtype=np.int32),
-        np.ascontiguousarray(np.broadcast_to(columns, count), dtype=np.int32),
-        np.arange(count, dtype=np.int64) * kept,
+        _sizes(rows, count),
+        _sizes(columns, count),
+        np.arange(0, count * max(kept, 1), max(kept, 1)) if kept else np.zeros(count, np.int64),
         row_stride,
         1,
         tolerance,
@@ -276,12 +189,17 @@ def solve(
         upper_bounds,
         assigned.reshape(-1) if keep_columns else None,
         kernels,
+        None if prices is None else prices.reshape(-1),
+        None if prices is None else np.arange(count, dtype=np.int64) * prices.shape[1],
     )
-    if status == _Status.NOT_FINITE:
-        raise NotFiniteError(where)
-    if status == _Status.CANCELLED:
-        raise Cancelled
+    check_status(status, where)
     return values, upper_bounds, assigned
+
+
+def _sizes(sizes: int | NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    if isinstance(sizes, int):
+        return np.full(count, sizes, dtype=np.int32)
+    return np.ascontiguousarray(np.broadcast_to(sizes, count), dtype=np.int32)
 
 
 class Stage(enum.IntEnum):
@@ -360,8 +278,5 @@ def search(
         stages,
         kernels,
     )
-    if status == _Status.NOT_FINITE:
-        raise NotFiniteError(where)
-    if status == _Status.CANCELLED:
-        raise Cancelled
+    check_status(status, where)
     return values, upper_bounds, stages

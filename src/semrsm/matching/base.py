@@ -7,7 +7,8 @@ matching and an upper bound: the most that a better matching could still gain is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -92,11 +93,15 @@ class Matched:
     matchings : ndarray of int32, shape (P, S), or None
         For each vector of the left image the matched vector of the right image, in the order of the
         blocks, −1 where it stays free; None unless matchings are kept.
+    extras : mapping of str to ndarray
+        Further results with one entry for each pair, such as its shift, by name. Those that only
+        :func:`semrsm.match` shows may be left out unless matchings are kept.
     """
 
     values: NDArray[np.float64]
     upper_bounds: NDArray[np.float64]
     matchings: NDArray[np.int32] | None = None
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Matcher(ABC):
@@ -107,15 +112,23 @@ class Matcher(ABC):
     name : str
         The public name.
     solves : bool
-        Whether an assignment is solved or approximated for each pair; False where each location is
-        compared with the same location.
+        Whether an assignment is solved or approximated for each pair.
+    is_matched : bool
+        Whether vectors of different places may meet; False where each location is compared with the
+        same location.
+    costs_one_pass : bool
+        Whether a pair costs about as much as reading both images, and not as the product of all
+        vectors; decides the sides of the tiles of a run.
     bounds : {"optimal", "own"}
         Whether the upper bounds are those of the optimal matching, or of the best one that the
         matcher's own constraints allow.
     needs_equal_sizes : bool
         Whether all images must have the same S.
     needs_positions : bool
-        Whether images must have a grid.
+        Whether images must have a grid: one and the same if they must have the same S too.
+    rescales : bool
+        Whether images or vectors are scaled to a norm of the matcher's own, so that its values do
+        not depend on the unit of the features.
     solves_self : bool
         Whether an image must be matched with itself like any other pair; if not,
         :meth:`self_values` returns these values.
@@ -124,18 +137,24 @@ class Matcher(ABC):
         matchers whose :meth:`prepare` and :meth:`pairs` are those of ``"none"`` or ``"optimal"``.
     copies_blocks : bool
         Whether :meth:`prepare` needs memory for a copy.
-    is_searched : bool
-        Whether :func:`semrsm.topk` ranks images as this matcher does, without solving every pair.
+    searched_by : {"bounds", "values"} or None
+        How :func:`semrsm.topk` finds the best images: "bounds" if the matcher is the optimal
+        matching of the images that :meth:`searched` returns, and "values" if a pair costs no more
+        than a bound would; None where it does not.
     """
 
     name: ClassVar[str]
     solves: ClassVar[bool] = True
+    is_matched: ClassVar[bool] = True
+    costs_one_pass: ClassVar[bool] = False
     bounds: ClassVar[str] = "optimal"
     needs_equal_sizes: ClassVar[bool] = False
     needs_positions: ClassVar[bool] = False
+    rescales: bool = False
     solves_self: ClassVar[bool] = False
     engines: ClassVar[tuple[str, ...]] = ("cpu",)
     copies_blocks: ClassVar[bool] = False
+    searched_by: str | None = None
 
     @property
     def label(self) -> str:
@@ -144,8 +163,49 @@ class Matcher(ABC):
 
     @property
     def is_searched(self) -> bool:
-        """Whether :func:`semrsm.topk` ranks images as this matcher does; by default it does not."""
-        return False
+        """Whether :func:`semrsm.topk` ranks images as this matcher does."""
+        return self.searched_by is not None
+
+    def searched(self, tokens: Tokens) -> Tokens:
+        """Return images whose optimal matching orders images as this matcher does.
+
+        Its V is that of this matcher, and its squared norms those of :meth:`squared_norms`, plus
+        one number that is the same for all images: :meth:`searched_constant`.
+        """
+        return tokens
+
+    def searched_constant(self, tokens: Tokens) -> float:
+        """Return the number that :meth:`searched` images add to V and to squared norms."""
+        return 0.0
+
+    def resolved(self, rows: Tokens, columns: Tokens | None) -> Matcher:
+        """Return the matcher with every rule over the data set turned into a number, once.
+
+        Gram, results and manifests keep the number, and a run that grows keeps it too.
+
+        Parameters
+        ----------
+        rows, columns : Tokens
+            All images; `columns` is None where `rows` are compared with themselves.
+
+        Returns
+        -------
+        Matcher
+            One of the same class; this one where there is no such rule.
+        """
+        return self
+
+    def refusal(self, tokens: Tokens) -> str | None:
+        """Return why images of this form cannot be matched, as the end of a sentence, or None."""
+        return None
+
+    def squared_norms(self, tokens: Tokens) -> NDArray[np.float64]:
+        """Return the squared norms that a Gram holds beside the values, shape (N,).
+
+        These are those of the images. Kernels take them: a matcher whose values are on another
+        scale returns norms of its own.
+        """
+        return tokens.squared_norms
 
     def prepare(self, block: Block) -> Block:
         """Return `block` in the order of vectors that :meth:`pairs` expects."""
@@ -168,14 +228,18 @@ class Matcher(ABC):
     def self_values(self, tokens: Tokens) -> NDArray[np.float64]:
         """Return V(X, X) of every image without solving, shape (N,).
 
-        This is ‖X‖², since the identity is the best matching of an image with itself
+        This is the squared norm, since the identity is the best matching of an image with itself
         (Cauchy–Schwarz).
         """
-        return tokens.squared_norms
+        return self.squared_norms(tokens)
 
     def tile_side(self, size: int, channels: int) -> int:
         """Return how many images of `size` vectors make a good side of a tile of pairs."""
         return clipped_side(TILE_VECTORS / size)
+
+    def prepared_bytes(self, size: int, channels: int, item: int) -> int:
+        """Return the bytes that :meth:`prepare` adds for an image, besides copied vectors."""
+        return 0
 
     def tile_bytes(
         self, images: tuple[int, int], sizes: tuple[int, int], channels: int, item: int
@@ -183,6 +247,28 @@ class Matcher(ABC):
         """Return the bytes that a thread allocates for a tile of images of so many vectors."""
         tile = images[0] * images[1] * sizes[0] * sizes[1] * item
         return tile + 4 * sizes[0] * sizes[1] * 8  # two matrices abreast, and one in float64
+
+
+def numbers_found(asked: Matcher, resolved: Matcher) -> dict[str, Any]:
+    """Return the options in which a resolved matcher differs from the one that was asked for."""
+    if not is_dataclass(asked):
+        return {}
+    values = {one.name: getattr(resolved, one.name) for one in fields(asked)}
+    return {name: found for name, found in values.items() if found != getattr(asked, name)}
+
+
+def with_numbers(asked: Matcher, numbers: Mapping[str, Any]) -> Matcher:
+    """Return a matcher with the numbers that :func:`numbers_found` has kept."""
+    if not numbers:
+        return asked
+    made: Any = asked
+    resolved: Matcher = replace(made, **numbers)
+    return resolved
+
+
+def as_dtype(block: Block, dtype: np.dtype[Any]) -> Block:
+    """Return a block in a dtype."""
+    return replace(block, vectors=np.ascontiguousarray(block.vectors, dtype=dtype))
 
 
 def clipped_side(images: float) -> int:

@@ -23,6 +23,8 @@ class NoMatch(Matcher):
 
     name = "none"
     solves = False
+    is_matched = False
+    costs_one_pass = True
     needs_equal_sizes = True
     engines = ("cpu", "cuda")
 

@@ -29,9 +29,9 @@ class Optimal(Matcher):
         check_tolerance(self.tolerance)
 
     @property
-    def is_searched(self) -> bool:
-        """Whether the tolerance is the default, which is that of a search."""
-        return self == Optimal()
+    def searched_by(self) -> str | None:  # type: ignore[override]
+        """By bounds, if the tolerance is the default, which is that of a search."""
+        return "bounds" if self == Optimal() else None
 
     def pairs(self, tile: PairTile) -> Matched:
         """See :meth:`Matcher.pairs`."""

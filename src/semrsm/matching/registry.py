@@ -10,14 +10,33 @@ import numpy as np
 from .._internal.labels import by_label, from_label, listed, registered
 from ..errors import InputError
 from ..tokens import Tokens
+from .align import Align
 from .base import Matcher
+from .displacement import Displacement
 from .greedy import Greedy, TopKGreedy
+from .maxsim import MaxSim
 from .none import NoMatch
 from .optimal import Optimal
+from .partial import Partial
+from .shift import Shift
+from .window import Window
 from .windows import BatchOptimal
 
 MATCHERS: dict[str, type[Matcher]] = {
-    matcher.name: matcher for matcher in (NoMatch, Optimal, Greedy, TopKGreedy, BatchOptimal)
+    matcher.name: matcher
+    for matcher in (
+        NoMatch,
+        Optimal,
+        Greedy,
+        TopKGreedy,
+        BatchOptimal,
+        Displacement,
+        Window,
+        Shift,
+        Align,
+        Partial,
+        MaxSim,
+    )
 }
 
 #: The label of the spatio-semantic baseline, which other matchers are compared with.
@@ -133,8 +152,8 @@ def check_comparable(
     Raises
     ------
     InputError
-        If the channels differ, the matcher needs images of one S and they have several, or it needs
-        positions and the grid of one input is not known.
+        If the channels differ, the matcher needs images of one S and they have several, it needs
+        positions and the grid of one input is not known, or it refuses the images.
     """
     if left.channels != right.channels:
         raise InputError(
@@ -155,6 +174,14 @@ def check_comparable(
                     f"{name}: expected features whose grid is known, feature maps (N, C, H, W) or "
                     f"semrsm.measure(features, grid=(H, W)), for the matcher {matcher.label!r}"
                 )
+        if matcher.needs_equal_sizes and left.grid != right.grid:
+            raise InputError(
+                f"{right_name}: expected images with the grid of {left_name}, {left.grid}, for the "
+                f"matcher {matcher.label!r}; got {right.grid}"
+            )
+    for tokens, name in ((left, left_name), (right, right_name)):
+        if reason := matcher.refusal(tokens):
+            raise InputError(f"{name}: the matcher {matcher.label!r} {reason}")
 
 
 def overflow_error(left_name: str, right_name: str) -> InputError:

@@ -12,7 +12,7 @@ import numpy as np
 from .._internal.html import facts_html
 from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
-from ..matching.assignment import relative_gap
+from ..matching.assignment import norm_gap
 from ..matching.registry import BASELINE
 from .archive import load_archive, save_archive
 from .arraylike import ArrayLike
@@ -38,11 +38,12 @@ class Gram(ArrayLike):
     Attributes
     ----------
     values : ndarray, shape (N, M), float64
-        V[i, j] = ⟨X_i, P Y_j⟩ under the matcher's matching P.
+        V[i, j] = ⟨X_i, P Y_j⟩ under the matcher's matching P, or the matcher's own similarity on
+        the scale of the squared norms.
     upper_bound : ndarray, shape (N, M), float64
         No matching of the two images has a larger inner product: the certificate.
     row_squared_norms, column_squared_norms : ndarray, shapes (N,) and (M,), float64
-        ‖X_i‖² and ‖Y_j‖² (Frobenius).
+        ‖X_i‖² and ‖Y_j‖² (Frobenius), or those of the matcher's own scale.
     row_ids, column_ids : tuple of str
         The names of the images.
     matcher : str
@@ -58,6 +59,9 @@ class Gram(ArrayLike):
     bounds : {"optimal", "own"}
         Whether the upper bounds are those of the optimal matching, or of the best one that the
         matcher's own constraints allow.
+    resolved : mapping
+        The numbers that rules of the matcher over the data set found, by option, such as the
+        penalty in force of ``displacement:penalty=2x``.
 
     Notes
     -----
@@ -78,6 +82,7 @@ class Gram(ArrayLike):
     provenance: Mapping[str, Any] = field(default_factory=dict)
     is_matched: bool = True
     bounds: str = "optimal"
+    resolved: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         rows, columns = self.shape
@@ -88,8 +93,9 @@ class Gram(ArrayLike):
 
     @property
     def largest_gap(self) -> float:
-        """The largest (upper bound − value) ÷ max(|value|, |upper bound|) of all pairs."""
-        return float(relative_gap(self.values, self.upper_bound).max())
+        """The largest (upper bound − value) ÷ (‖X‖ ‖Y‖) of all pairs."""
+        rows, columns = self.row_squared_norms[:, None], self.column_squared_norms[None, :]
+        return float(norm_gap(self.values, self.upper_bound, rows, columns).max())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -262,6 +268,7 @@ class Gram(ArrayLike):
                 "is_symmetric": self.is_symmetric,
                 "is_matched": self.is_matched,
                 "bounds": self.bounds,
+                "resolved": dict(self.resolved),
                 "provenance": dict(self.provenance),
             },
         )
@@ -296,7 +303,7 @@ class Gram(ArrayLike):
                 "column_ids": 1,
             },
             ["matcher", "dtype", "is_symmetric", "provenance"],
-            optional=("is_matched", "bounds"),
+            optional=("is_matched", "bounds", "resolved"),
         )
         facts.setdefault("is_matched", facts["matcher"] != BASELINE)
         return cls(

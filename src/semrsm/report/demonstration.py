@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ def demo(
     out: str | Path,
     model: str = "efficientnet-lite0",
     *,
+    layers: Sequence[str] | None = None,
     overwrite: bool = False,
     workers: int | None = None,
     progress: Any = None,
@@ -25,8 +27,10 @@ def demo(
     out : str or Path
         The folder to be written: ``table.csv``, ``protocol.json``, the figures, ``report.html``.
     model : str, default "efficientnet-lite0"
-        The network, at its recommended layers; ``"thin-resnet50"`` and ``"vit-s14-saliency"`` are
+        The network; ``"thin-resnet50"`` and ``"vit-s14-saliency"`` are
         real ones of other kinds.
+    layers : sequence of str, optional
+        Its recommended ones by default.
     overwrite : bool, default False
         Whether a folder that has files in it may be replaced.
     workers : int, optional
@@ -48,7 +52,7 @@ def demo(
     from . import write_translation_report
 
     check_new_folder(out, overwrite=overwrite)
-    result = translation(sample_photos(), model, workers=workers, progress=progress)
+    result = translation(sample_photos(), model, layers=layers, workers=workers, progress=progress)
     result.write(
         out,
         overwrite=overwrite,

@@ -194,7 +194,7 @@ def approximate_topk(
         raise InputError(f"candidates: expected a whole number >= k = {k}; got {candidates!r}")
     faiss = require("faiss", extra="faiss", purpose="Approximate retrieval")
     asked = check_question(
-        queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
+        queries, gallery, k, kernel, "optimal", ids, gallery_ids, exclude, workers, memory, progress
     )
     found = Search(asked, candidates=_candidates(asked, int(candidates), faiss)).run()
     return ApproximateTopK(

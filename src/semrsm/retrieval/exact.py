@@ -9,7 +9,7 @@ result is the same as if every pair were solved.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from .._internal.checks import is_whole_number, whole_number
 from ..errors import InputError
 from ..kernels import Kernel
 from ..matching.assignment import LADDER, Stage
+from ..matching.base import Matcher, numbers_found
+from ..matching.registry import resolve_matcher
+from .every import search_every
 from .question import check_question
 from .results import entries_of, neighbours_html, table_of, write_neighbours
 from .search import Search
@@ -54,6 +57,10 @@ class TopK:
     removed : mapping of str to int
         How many pairs each bound removed: ``"maxima"``, ``"reduced"``, ``"auction"``, in the order
         of their cost (see :class:`semrsm.matching.assignment.Stage`).
+    matcher : str
+        The label of the matcher.
+    resolved : mapping
+        The numbers that its rules found over the gallery, by option.
     exact : bool
         Whether the results of all queries are certainly the best ones. Without a budget they are;
         with one, if no image that was not matched can reach the last value.
@@ -69,6 +76,8 @@ class TopK:
     solved: int
     removed: Mapping[str, int]
     exact: bool
+    matcher: str = "optimal"
+    resolved: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         queries, k = self.indices.shape
@@ -114,6 +123,8 @@ class TopK:
         """Return everything as plain values: kernel, certificate, and the results of each query."""
         return {
             "kernel": self.kernel,
+            "matcher": self.matcher,
+            "resolved": dict(self.resolved),
             **self.certificate(),
             "queries": entries_of(self, {"missed_at_most": self.missed_at_most}),
         }
@@ -158,6 +169,7 @@ def topk(
     k: int,
     *,
     kernel: str | Kernel = "cosine",
+    matcher: str | Matcher = "optimal",
     ids: Sequence[Any] | None = None,
     gallery_ids: Sequence[Any] | None = None,
     exclude: ArrayLike | None = None,
@@ -180,6 +192,9 @@ def topk(
     kernel : str or Kernel, default "cosine"
         ``"linear"``, ``"cosine"``, or a kernel of the distance with a bandwidth in numbers, such as
         ``semrsm.kernels.RBF(sigma=3.0)``. The bandwidth does not change the order.
+    matcher : str or Matcher, default "optimal"
+        ``"optimal"``, ``"displacement"`` or ``"maxsim"``, with options. A penalty such as ``"2x"``
+        is resolved over the gallery. For other matchers :func:`semrsm.gram` gives every pair.
     ids, gallery_ids : sequence, optional
         Names of the images; their indices by default.
     exclude : array-like of bool, shape (Q, N), optional
@@ -227,10 +242,17 @@ def topk(
     if budget is not None and (not is_whole_number(budget) or budget < k):
         raise InputError(f"budget: expected a whole number >= k = {k}; got {budget!r}")
     asked = check_question(
-        queries, gallery, k, kernel, ids, gallery_ids, exclude, workers, memory, progress
+        queries, gallery, k, kernel, matcher, ids, gallery_ids, exclude, workers, memory, progress
     )
-    search = Search(asked, budget=None if budget is None else int(budget))
-    found = search.run()
+    if asked.matcher.searched_by == "values":
+        if budget is not None:
+            raise InputError(
+                f"budget: expected None for the matcher {asked.label!r}, which solves no "
+                f"assignments; got {budget!r}"
+            )
+        found = search_every(asked)
+    else:
+        found = Search(asked, budget=None if budget is None else int(budget)).run()
     return TopK(
         indices=found.indices,
         values=found.values,
@@ -242,4 +264,6 @@ def topk(
         solved=int(found.counts[Stage.SOLVED]),
         removed={stage.name.lower(): int(found.counts[stage]) for stage in LADDER},
         exact=bool(found.exact.all()),
+        matcher=asked.label,
+        resolved=numbers_found(resolve_matcher(matcher), asked.matcher),
     )

@@ -13,8 +13,10 @@ from .._internal.pool import Pool
 from ..matching.assignment import Stage, solve
 from ..matching.base import Workspace
 from ..tokens import PIECE, Block, Tokens
+from .exactly import TILE_BYTES, exact_values
 from .index import mean_vectors
 from .pairs import Pairs, Strip, centred
+from .ranking import Ranking
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,9 +192,12 @@ class Panel:
             left, right = self._near_best()
         order = np.lexsort((right, left))
         left, right = left[order], right[order]
-        inner = self._exactly(left, right, pool)
-        squared = job.index.tokens.squared_norms
-        scores = job.ranking.scores(inner, self.queries.squared_norms[left], squared[right])
+        if job.stands_in:
+            inner = self._by_matcher(left, right, pool)
+        else:
+            inner = self._exactly(left, right, pool)
+        own, squared = self._norms()
+        scores = Ranking.of(kernel).scores(inner, own[left], squared[right])
         order = np.lexsort((right, -scores, left))
         left, right, inner = left[order], right[order], inner[order]
         kept = ranks_within(left) < job.k
@@ -200,7 +205,7 @@ class Panel:
         values = job.ranking.values(
             kernel,
             inner[kept].reshape(-1, job.k),
-            self.queries.squared_norms,
+            own,
             squared[indices],
             self.job.dtype,
         )
@@ -215,6 +220,11 @@ class Panel:
         # Solved images that are not among the results are no better than the last of them. An image
         # that was not solved may have the last value too, and come first in the gallery.
         return indices, values, np.maximum(missed, last), missed < last
+
+    def _norms(self) -> tuple[Array, Array]:
+        """Return the squared norms of the queries and of the gallery by the matcher."""
+        rows, columns = self.job.norms
+        return rows[self.first : self.first + self.queries.count], columns
 
     def _near_best(self) -> tuple[Indices, Indices]:
         """Return the pairs whose score is not certainly below the k-th best."""
@@ -249,6 +259,15 @@ class Panel:
         left, right = np.repeat(rows, take), order[:, :take].reshape(-1)
         allowed = ~np.isneginf(scores[left, right])
         return left[allowed], right[allowed], beyond
+
+    def _by_matcher(self, left: Indices, right: Indices, pool: Pool[Workspace]) -> Array:
+        """Return the matcher's value, in float64, of pairs of the images as they were given."""
+        rows, columns = self.job.question.given
+        queries = rows.part(self.first, self.first + self.queries.count)
+        asked = self.job.question
+        return exact_values(
+            asked.matcher, queries, columns, (left, right), pool, self.job.workers, TILE_BYTES
+        )
 
     def _exactly(self, left: Indices, right: Indices, pool: Pool[Workspace]) -> Array:
         """Return V, in float64, of pairs that are ordered by query."""

@@ -13,8 +13,8 @@ from .._internal.units import memory_budget
 from .._internal.workers import worker_count
 from ..errors import InputError
 from ..kernels import Kernel, resolve_kernel
-from ..matching.optimal import Optimal
-from ..matching.registry import check_comparable
+from ..matching.base import Matcher
+from ..matching.registry import MATCHERS, check_comparable, resolve_matcher
 from ..tokens import Tokens, ids_of, measure
 from .index import Index, mean_vectors
 from .ranking import Ranking
@@ -44,9 +44,15 @@ class Question:
     Attributes
     ----------
     rows : Tokens
-        The queries.
+        The queries, in the form in which they are searched.
     index : Index
-        The gallery.
+        The gallery, likewise.
+    given : (Tokens, Tokens)
+        The queries and the gallery as they were given.
+    matcher : Matcher
+        Its rules are resolved, over the gallery.
+    label : str
+        The matcher as it was asked for.
     k : int
     kernel : Kernel
     ranking : Ranking
@@ -62,6 +68,9 @@ class Question:
 
     rows: Tokens
     index: Index
+    given: tuple[Tokens, Tokens]
+    matcher: Matcher
+    label: str
     k: int
     kernel: Kernel
     ranking: Ranking
@@ -83,6 +92,7 @@ def check_question(
     gallery: Any,
     k: int,
     kernel: str | Kernel,
+    matcher: str | Matcher,
     ids: Sequence[Any] | None,
     gallery_ids: Sequence[Any] | None,
     exclude: ArrayLike | None,
@@ -99,6 +109,7 @@ def check_question(
     """
     chosen = resolve_kernel(kernel)
     ranking = Ranking.of(chosen)
+    asked = searchable(matcher)
     threads = worker_count(workers)
     limit = memory_budget(memory)
     whole_number(k, "k")
@@ -112,7 +123,7 @@ def check_question(
         # If the queries are the gallery, they are measured once.
         tokens = rows if gallery is queries else measure(gallery, "gallery")
         index = Index.from_tokens(tokens, gallery_ids, mean_vectors(tokens), {})
-    check_comparable(rows, index.tokens, Optimal(), "queries", "gallery")
+    check_comparable(rows, index.tokens, asked, "queries", "gallery")
     names = ids_of(rows, ids, "ids")
     left_out = _excluded(exclude, rows.count, index.count)
     available = index.count - (0 if left_out is None else left_out.sum(axis=1))
@@ -121,7 +132,47 @@ def check_question(
             f"k: expected at most {int(np.min(available))}, the images that a query has to choose "
             f"from; got {k}"
         )
-    return Question(rows, index, int(k), chosen, ranking, names, left_out, threads, limit, progress)
+    given = rows, index.tokens
+    working = asked.resolved(index.tokens, None)
+    stand_in = working.searched(index.tokens)
+    if stand_in is not index.tokens:
+        ranking = ranking.standing_in(working.searched_constant(index.tokens))
+        rows = stand_in if rows is index.tokens else working.searched(rows)
+        index = Index.from_tokens(stand_in, index.ids, mean_vectors(stand_in), {})
+    return Question(
+        rows,
+        index,
+        given,
+        working,
+        asked.label,
+        int(k),
+        chosen,
+        ranking,
+        names,
+        left_out,
+        threads,
+        limit,
+        progress,
+    )
+
+
+def searchable(matcher: str | Matcher) -> Matcher:
+    """Return a matcher by which images can be searched.
+
+    Raises
+    ------
+    InputError
+        If a search cannot tell the best images of this matcher without matching every pair.
+    """
+    chosen = resolve_matcher(matcher)
+    if chosen.searched_by is None:
+        names = [name for name, made in MATCHERS.items() if made().is_searched]
+        raise InputError(
+            f"matcher: expected one that topk can search by ({', '.join(names)}); got "
+            f"{chosen.label!r}, for which semrsm.gram(queries, gallery, matcher=...) gives the "
+            "similarity of every pair"
+        )
+    return chosen
 
 
 def _excluded(exclude: ArrayLike | None, rows: int, columns: int) -> NDArray[np.bool_] | None:

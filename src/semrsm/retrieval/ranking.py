@@ -24,9 +24,20 @@ class Ranking:
     ----------
     kind : {"linear", "cosine", "distance"}
         The score is V, V / (‖X‖ ‖Y‖), or −d² = 2V − ‖X‖² − ‖Y‖².
+    constant : float or None
+        Where the images that are searched stand for others of one norm: what their V and their
+        squared norms exceed those of the others by (see :meth:`semrsm.matchers.Matcher.searched`).
     """
 
     kind: str
+    constant: float | None = None
+
+    def standing_in(self, constant: float) -> Ranking:
+        """Return the ranking by images that stand for others of one norm.
+
+        V orders these others as their cosine does; distances are the same.
+        """
+        return Ranking("linear" if self.kind == "cosine" else self.kind, constant)
 
     @classmethod
     def of(cls, kernel: Kernel) -> Ranking:
@@ -99,6 +110,11 @@ class Ranking:
         if self.kind == "cosine":
             return scores
         double = np.dtype(np.float64)
+        if self.kind == "linear" and self.constant is not None:
+            squared = row_squared - self.constant
+            known = np.isfinite(scores)
+            inner = np.where(known, scores, 0.0) - self.constant
+            return np.where(known, kernel.values(inner, squared, squared, double), -np.inf)
         if self.kind == "linear":
             none = np.zeros_like(scores)
             known = np.isfinite(scores)

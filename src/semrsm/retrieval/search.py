@@ -18,6 +18,7 @@ from ..engine.plan import TILES_PER_WORKER, search_panels
 from ..matching.assignment import NotFiniteError, Stage
 from ..matching.base import Workspace
 from ..matching.registry import overflow_error
+from .exactly import TILE_BYTES
 from .panel import Panel
 from .question import Found, Question
 
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Indices = NDArray[np.int64]
-
-#: Affinities of a tile of pairs in bytes: large enough that bookkeeping costs little beside the
-#: product, small enough to stay in the cache until the bounds have read them.
-TILE_BYTES = 4 << 20
 
 #: The most bytes of centred vectors of the gallery that a thread holds at a time.
 STRIP_BYTES = 8 << 20
@@ -59,6 +56,10 @@ class Search:
         self.workers = question.workers
         self.budget = budget
         self.candidates = candidates
+        #: Whether other images are searched in the place of those that were given.
+        self.stands_in = question.index.tokens is not question.given[1]
+        matcher, given = question.matcher, question.given
+        self.norms = matcher.squared_norms(given[0]), matcher.squared_norms(given[1])
         rows, columns = self.rows, self.index.tokens
         self.dtype = np.promote_types(rows.dtype, columns.dtype)
         #: Whether means may be subtracted: only where a matching uses every vector of both images.

@@ -159,7 +159,7 @@ def compute_run(
         columns = job.rows if job.columns is None else job.columns
         # Arrays on disk may change during hours of work.
         check = job.sources is not None
-        work = Work(folder, job.rows, columns, job.matcher, threads, check, job.engine)
+        work = Work(folder, job.rows, columns, job.working, threads, check, job.engine)
         with folder.writing():
             tiles = missing_tiles(folder, count)
             if executor is None:

@@ -12,7 +12,7 @@ from .._internal.workers import one_blas_thread
 from ..engine.base import Engine
 from ..engine.plan import tile_plan
 from ..engine.threads import THREADS
-from ..matching.assignment import NotFiniteError, relative_gap
+from ..matching.assignment import NotFiniteError, norm_gap
 from ..matching.base import Matcher
 from ..matching.registry import overflow_error
 from ..tokens import Tokens
@@ -90,7 +90,8 @@ class Work:
         left = panels["row", rows.start]
         right = None if same else panels["column", columns.start]
         content = self._tile(tile, left, right, advance)
-        gap = float(relative_gap(content[0], content[1]).max())
+        norms = self.folder.rows.gram_norms[rows, None], self.folder.columns.gram_norms[columns]
+        gap = float(norm_gap(content[0], content[1], *norms).max())
         self.folder.write_tile(tile, content, gap)
 
     def _read(self, tokens: Tokens, place: slice) -> Tokens:

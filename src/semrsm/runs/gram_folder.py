@@ -8,6 +8,7 @@
       row_squared_norms/    (N,) float64        column_…   where columns are other images
       row_exponents/        (N,) int64
       row_digests/          (N, 16) uint8: a digest of each image
+      row_own_norms/        (N,) float64, where the matcher has norms of its own
       tiles/<i>-<j>.json    appears when tile (i, j) is complete: its shape and checksum
 
 The manifest holds a checksum of itself and of the arrays of the images; it is written last, and

@@ -11,10 +11,10 @@ from ..engine.base import Engine
 from ..engine.plan import choose_side
 from ..engine.tiling import Tiling
 from ..errors import InputError, SemrsmError
-from ..matching.base import Matcher
+from ..matching.base import Matcher, with_numbers
 from ..tokens import Tokens
 from .gram_folder import GramFolder
-from .manifest import difference, new_manifest, stored_label
+from .manifest import difference, new_manifest, resolved_of, stored_label
 from .side import Side
 
 
@@ -31,6 +31,7 @@ class Job:
     sources: list[dict[str, str]] | None
     engine: Engine
     manifest: dict[str, Any] | None = None
+    resolved: Matcher | None = None
 
     @property
     def label(self) -> str:
@@ -50,9 +51,20 @@ class Job:
             at_once=at_once,
             given=None if folder is None else folder.tiling.side,
         )
+        # A run that grows keeps the numbers that it began with, as every tile of it does.
+        if folder is None:
+            self.resolved = self.matcher.resolved(self.rows, self.columns)
+        else:
+            self.resolved = with_numbers(self.matcher, resolved_of(folder.manifest))
+        left = self.sides[0].seen_by(self.resolved, self.rows)
+        right = left
+        if self.columns is not None:
+            right = self.sides[1].seen_by(self.resolved, self.columns)
+        self.sides = left, right
         self.manifest = new_manifest(
             self.layer,
             self.matcher,
+            self.resolved,
             self.rows,
             self.columns,
             self.sides,
@@ -79,6 +91,13 @@ class Job:
                 f"out: expected a new folder, or a run of the same features, matcher and version; "
                 f"in {str(self.path)!r} {reason}"
             )
+
+    @property
+    def working(self) -> Matcher:
+        """The matcher that computes the tiles: without open rules."""
+        if self.resolved is None:
+            raise SemrsmError("a job must be checked before its tiles are computed")
+        return self.resolved
 
     @property
     def _manifest(self) -> dict[str, Any]:

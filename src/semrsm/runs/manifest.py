@@ -16,7 +16,7 @@ import numpy as np
 
 from .._version import __version__
 from ..errors import InputError
-from ..matching.base import Matcher
+from ..matching.base import Matcher, numbers_found, with_numbers
 from ..matching.registry import BASELINE, MATCHERS
 from ..tokens import DIGEST, Tokens
 from .side import Side, arrays_of
@@ -52,6 +52,11 @@ def is_matched(manifest: Mapping[str, Any]) -> bool:
     return bool(manifest.get("is_matched", manifest["matcher_name"] != BASELINE))
 
 
+def resolved_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers that the matcher's rules over the data set found, by option."""
+    return dict(manifest.get("matcher_resolved", {}))
+
+
 def grids_of(manifest: Mapping[str, Any]) -> list[tuple[int, int] | None]:
     """Return the grids of the row images and of the column images, where they are known."""
     grids = (manifest.get("grid"), manifest.get("column_grid"))
@@ -61,6 +66,7 @@ def grids_of(manifest: Mapping[str, Any]) -> list[tuple[int, int] | None]:
 def new_manifest(
     layer: str,
     matcher: Matcher,
+    resolved: Matcher,
     rows: Tokens,
     columns: Tokens | None,
     sides: tuple[Side, Side],
@@ -75,6 +81,9 @@ def new_manifest(
     ----------
     layer : str
     matcher : Matcher
+        As it was asked for.
+    resolved : Matcher
+        The same with the numbers that its rules over the data set have found.
     rows, columns : Tokens
         The images; `columns` is None where `rows` are compared with themselves.
     sides : (Side, Side)
@@ -95,7 +104,8 @@ def new_manifest(
         "matcher_name": matcher.name,
         "matcher_label": matcher.label,
         "matcher_options": asdict(matcher) if is_dataclass(matcher) else None,
-        "is_matched": matcher.solves,
+        "matcher_resolved": numbers_found(matcher, resolved),
+        "is_matched": matcher.is_matched,
         "needs_positions": matcher.needs_positions,
         "bounds": matcher.bounds,
         "dtype": dtype,
@@ -141,13 +151,15 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     for key, what in FINGERPRINT.items():
         if old[key] != new[key]:
             return f"{what} was {old[key]}, and is {new[key]}"
+    if resolved_of(old) != resolved_of(new):
+        return f"the matcher's numbers were {resolved_of(old)}, and are {resolved_of(new)}"
     if new.get("needs_positions") and grids_of(old) != grids_of(new):
         return f"the grids of rows and columns were {grids_of(old)}, and are {grids_of(new)}"
     return None
 
 
 def matcher_of(manifest: Mapping[str, Any]) -> Matcher:
-    """Return the matcher that a run was laid out for.
+    """Return the matcher that a run was laid out for, with the numbers that its rules found.
 
     Raises
     ------
@@ -165,4 +177,4 @@ def matcher_of(manifest: Mapping[str, Any]) -> Matcher:
         raise InputError(
             f"run: expected a matcher of semrsm.matchers; this one is {manifest['matcher']}"
         )
-    return found
+    return with_numbers(found, resolved_of(manifest))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..matching.base import Matcher
 from ..tokens import Measured, Tokens
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Side:
     squared_norms, exponents : ndarray, shape (N,)
         See :class:`semrsm.tokens.Tokens`.
     digests : ndarray of uint8, shape (N, 16)
+    own_norms : ndarray of float64, shape (N,), or None
+        The squared norms that the Gram holds, where the matcher has norms of its own.
     """
 
     def __init__(
@@ -34,11 +37,13 @@ class Side:
         squared_norms: Array,
         exponents: NDArray[np.int64],
         digests: NDArray[np.uint8],
+        own_norms: Array | None = None,
     ) -> None:
         self.ids = ids
         self.squared_norms = squared_norms
         self.exponents = exponents
         self.digests = digests
+        self.own_norms = own_norms
 
     @classmethod
     def of(cls, tokens: Tokens, ids: tuple[str, ...]) -> Side:
@@ -49,6 +54,18 @@ class Side:
     def count(self) -> int:
         """The number of images."""
         return len(self.squared_norms)
+
+    @property
+    def gram_norms(self) -> Array:
+        """The squared norms that the Gram holds."""
+        return self.squared_norms if self.own_norms is None else self.own_norms
+
+    def seen_by(self, matcher: Matcher, tokens: Tokens) -> Side:
+        """Return the same images with the norms of a matcher."""
+        norms = matcher.squared_norms(tokens)
+        if norms is tokens.squared_norms:
+            return self
+        return Side(self.ids, self.squared_norms, self.exponents, self.digests, norms)
 
     @property
     def measured(self) -> Measured:
@@ -100,7 +117,8 @@ def arrays_of(rows: Side, columns: Side, is_symmetric: bool) -> dict[str, NDArra
     return {
         f"{name}_{what}": getattr(side, what)
         for name, side in sides.items()
-        for what in ("squared_norms", "exponents", "digests")
+        for what in ("squared_norms", "exponents", "digests", "own_norms")
+        if getattr(side, what) is not None
     }
 
 
@@ -119,7 +137,9 @@ def stored_side(group: Any, manifest: Mapping[str, Any], name: str) -> Side:
         squared_norms=group[f"{name}_squared_norms"][:count],
         exponents=group[f"{name}_exponents"][:count],
         digests=group[f"{name}_digests"][:count],
+        own_norms=group[f"{name}_own_norms"][:count] if f"{name}_own_norms" in group else None,
     )
-    if not len(side.squared_norms) == len(side.exponents) == len(side.digests) == count:
+    arrays = (side.gram_norms, side.squared_norms, side.exponents, side.digests)
+    if any(len(array) != count for array in arrays):
         raise ValueError(f"{name}: arrays of another length")
     return side

@@ -17,7 +17,7 @@ from ..matrices.gram import Gram, kernel_like, kernel_values, seen_through
 from ..matrices.ranges import whole_range
 from ..matrices.rsm import RSM
 from .gram_folder import GramFolder
-from .manifest import is_matched, stored_label
+from .manifest import is_matched, resolved_of, stored_label
 from .tiles import UPPER_BOUND, VALUE
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class StoredGram(ArrayLike):
     is_matched : bool
     bounds : {"optimal", "own"}
         As for :class:`semrsm.Gram`.
+    resolved : mapping
+        As for :class:`semrsm.Gram`.
     dtype : numpy.dtype
         The precision of the inner products.
     is_symmetric : bool
@@ -57,13 +59,14 @@ class StoredGram(ArrayLike):
         self._folder = folder
         manifest = folder.manifest
         self._shape = (folder.tiling.rows, folder.tiling.columns)
-        self.row_squared_norms: Array = folder.rows.squared_norms
-        self.column_squared_norms: Array = folder.columns.squared_norms
+        self.row_squared_norms: Array = folder.rows.gram_norms
+        self.column_squared_norms: Array = folder.columns.gram_norms
         self.row_ids: tuple[str, ...] = folder.rows.ids
         self.column_ids: tuple[str, ...] = folder.columns.ids
         self.matcher: str = stored_label(manifest)
         self.is_matched: bool = is_matched(manifest)
         self.bounds: str = manifest.get("bounds", "optimal")
+        self.resolved: Mapping[str, Any] = resolved_of(manifest)
         self.dtype = np.dtype(manifest["dtype"])
         self.is_symmetric = folder.tiling.is_symmetric
         self.block_side = folder.tiling.side
@@ -87,7 +90,7 @@ class StoredGram(ArrayLike):
 
     @cached_property
     def largest_gap(self) -> float:
-        """The largest (upper bound − value) ÷ max(|value|, |upper bound|) of all pairs."""
+        """The largest relative gap of all pairs; see :attr:`semrsm.Gram.largest_gap`."""
         markers = (self._folder.complete(tile) for tile in self._folder.tiling)
         return max((marker.largest_gap for marker in markers if marker), default=float("nan"))
 
@@ -144,6 +147,7 @@ class StoredGram(ArrayLike):
             provenance=self.provenance,
             is_matched=self.is_matched,
             bounds=self.bounds,
+            resolved=self.resolved,
         )
 
     def parts(self) -> Iterator[Gram]:

@@ -231,7 +231,8 @@ def retrieval(
                 for (kernel, matcher), values in similarities.items()
             }
             for matcher, kernel_of_order in searched.items():
-                near = _nearest(tokens[layer], kernel_of_order, gallery, most, workers, memory)
+                one = by_matcher[matcher]
+                near = _nearest(tokens[layer], kernel_of_order, one, gallery, most, workers, memory)
                 found.update({(kernel, matcher): near[queries] for kernel in by_kernel})
             # Kernels and matchers in the order that was asked for, and then the baselines.
             asked = [(kernel, matcher) for kernel in by_kernel for matcher in by_matcher]
@@ -341,15 +342,23 @@ def _searched(kernels: Mapping[str, Kernel], matchers: Mapping[str, Matcher]) ->
 def _nearest(
     tokens: Tokens,
     kernel: Kernel,
+    matcher: Matcher,
     gallery: NDArray[np.bool_],
     depth: int,
     workers: int | None,
     memory: int | str | None,
 ) -> NDArray[np.int64]:
-    """Return the ranking of every image under the optimal matching, as :func:`ranking` does."""
+    """Return the ranking of every image under a matcher, as :func:`ranking` does."""
     depth = min(depth, int(gallery.sum(axis=1).min()))
     return topk(
-        tokens, tokens, depth, kernel=kernel, exclude=~gallery, workers=workers, memory=memory
+        tokens,
+        tokens,
+        depth,
+        kernel=kernel,
+        matcher=matcher,
+        exclude=~gallery,
+        workers=workers,
+        memory=memory,
     ).indices
 
 

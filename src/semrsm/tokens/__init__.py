@@ -1,7 +1,7 @@
 """Images as sets of concept vectors: opened in any form, measured once, read in blocks."""
 
 from .block import Block
-from .forms import FlatImages
+from .forms import FlatImages, MappedFile
 from .measuring import ids_of, image_ids, measure
 from .tokens import DIGEST, PIECE, Measured, Tokens, fingerprint
 
@@ -10,6 +10,7 @@ __all__ = [
     "PIECE",
     "Block",
     "FlatImages",
+    "MappedFile",
     "Measured",
     "Tokens",
     "fingerprint",

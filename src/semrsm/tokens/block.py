@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class Block:
         The norms of the vectors in descending order, padded with zeros.
     grid : (int, int) or None
         Height and width of the grid that the vectors of each image form, row by row.
+    derived : mapping of str to ndarray
+        Arrays that a matcher has computed from the images, with one entry for each image.
     """
 
     vectors: Array
@@ -36,6 +39,7 @@ class Block:
     order: NDArray[np.int64] | None = None
     norms: NDArray[np.float64] | None = None
     grid: tuple[int, int] | None = None
+    derived: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -55,6 +59,7 @@ class Block:
             None if self.order is None else self.order[rows],
             None if self.norms is None else self.norms[first:last],
             self.grid,
+            {name: array[first:last] for name, array in self.derived.items()},
         )
 
     def image(self, i: int) -> Array:

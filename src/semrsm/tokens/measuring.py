@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.checks import is_whole_number
+from .._internal.text import as_text
 from ..errors import InputError
 from .forms import FlatImages, opened
 from .tokens import PIECE, Measured, Tokens
@@ -172,6 +174,8 @@ def ids_of(tokens: Tokens, given: Sequence[Any] | None, name: str) -> tuple[str,
 def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ...]:
     """Return the ids of `count` images as distinct strings; by default their indices.
 
+    Ids that are bytes, as HDF5 and NumPy have them, become text.
+
     Raises
     ------
     InputError
@@ -180,7 +184,7 @@ def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ..
     if ids is None:
         return tuple(str(i) for i in range(count))
     try:
-        names = tuple(str(i) for i in ids)
+        names = tuple(as_text(i) for i in ids)
     except TypeError as error:
         raise InputError(
             f"{name}: expected a sequence of names; got {type(ids).__name__}"
@@ -188,7 +192,7 @@ def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ..
     if len(names) != count:
         raise InputError(f"{name}: expected {count} ids, one for each image; got {len(names)}")
     if len(set(names)) != count:
-        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        twice = next(name for name, times in Counter(names).items() if times > 1)
         raise InputError(
             f"{name}: expected distinct ids; got {twice!r} more than once. Classes of images are "
             "labels, which studies and figures take"

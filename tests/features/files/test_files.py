@@ -244,3 +244,28 @@ def test_a_flipped_bit_of_a_safetensors_file_is_refused_or_is_one_bit(features, 
             for one, other in zip(np.asarray(new).tobytes(), old.tobytes(), strict=True)
         ]
         assert sum(changed) == 1
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_ids_in_an_npz_of_others(tmp_path, kind):
+    x = np.zeros((2, 4, 3), np.float32)
+    np.savez(tmp_path / "f.npz", x=x, ids=np.array(["a.jpg", "b.jpg"]).astype(kind))
+    found = semrsm.load_features(tmp_path / "f.npz")
+    assert found.ids == ("a.jpg", "b.jpg")
+    assert list(found) == ["x"]
+    np.savez(tmp_path / "few.npz", x=x, ids=np.array(["a.jpg"]).astype(kind))
+    with pytest.raises(
+        InputError, match=r"few\.npz: ids: expected 2 ids, one for each image; got 1"
+    ):
+        semrsm.load_features(tmp_path / "few.npz")
+
+
+def test_ids_in_a_zarr_group_of_others(tmp_path):
+    zarr = pytest.importorskip("zarr", reason="an optional dependency")
+    group = zarr.open_group(tmp_path / "f.zarr", mode="w")
+    group.create_array("x", data=np.zeros((2, 4, 3), np.float32))
+    ids = group.create_array("ids", shape=(2,), dtype=str)
+    ids[:] = np.array(["a.jpg", "b.jpg"], dtype=object)
+    found = semrsm.load_features(tmp_path / "f.zarr")
+    assert found.ids == ("a.jpg", "b.jpg")
+    assert list(found) == ["x"]

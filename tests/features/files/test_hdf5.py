@@ -49,3 +49,17 @@ def test_hdf5_of_others_and_damaged(tmp_path):
     for name in ("few.h5", "flat.h5", "cut.h5", "text.h5"):
         with pytest.raises(InputError, match=name.replace(".", r"\.")):
             semrsm.load_features(tmp_path / name)
+
+
+def test_ids_of_fixed_length_are_text(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="an optional dependency")
+    names = np.array(["café.jpg".encode(), b"b.jpg"])
+    for kind in (names, names.astype("O")):
+        with h5py.File(tmp_path / "f.h5", "w") as file:
+            file["x"] = np.zeros((2, 4, 3), np.float32)
+            file["ids"] = kind
+        assert semrsm.load_features(tmp_path / "f.h5").ids == ("café.jpg", "b.jpg")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["x"] = np.zeros((2, 4, 3), np.float32)
+        file["ids"] = [7, 8]  # not text: they may be anything
+    assert semrsm.load_features(tmp_path / "f.h5").ids == ("0", "1")

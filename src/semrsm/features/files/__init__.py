@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import InputError
 from .. import store
 from . import hdf5, npz, safetensors
-from .content import Content, layers_among
+from .content import Content, ids_among, layers_among
 
 __all__ = ["SUFFIXES", "Content", "read", "write"]
 
@@ -34,7 +34,9 @@ def read(source: Path) -> Content:
         return npz.read(source)
     if source.suffix == ".zarr":
         layers, ids, logits, facts = store.read(source)
-        return Content(layers_among(layers), ids, logits, facts)
+        return Content(
+            layers_among(layers), ids_among(layers) if ids is None else ids, logits, facts
+        )
     if source.suffix in (".h5", ".hdf5"):
         return hdf5.read(source)
     return safetensors.read(source)

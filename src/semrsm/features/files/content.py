@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...errors import InputError
 
 #: The names under which files keep what is not a layer.
@@ -52,3 +54,14 @@ def layers_among(arrays: Mapping[str, Any]) -> dict[str, Any]:
             f"expected feature maps (N, C, H, W) or tokens (N, T, D); the file holds {found}"
         )
     return layers
+
+
+def ids_among(arrays: Mapping[str, Any]) -> list[Any] | None:
+    """Return the ids in a file of others: an array (N,) of text or bytes that is named ``ids``."""
+    if "ids" not in arrays or len(arrays["ids"].shape) != 1:
+        return None
+    found = np.asarray(arrays["ids"][:])
+    names: list[Any] = found.tolist()
+    # "T" is the kind of NumPy's strings of variable length; HDF5 has them as objects.
+    is_text = found.dtype.kind in "SUT" or all(isinstance(name, (str, bytes)) for name in names)
+    return names if is_text and names else None

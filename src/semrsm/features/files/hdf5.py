@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import require
-from .content import Content, layers_among
+from .content import Content, ids_among, layers_among
 
 
 def read(source: Path) -> Content:
@@ -21,11 +21,5 @@ def read(source: Path) -> Content:
             arrays[name] = node
 
     file.visititems(visit)
-    ids = arrays.pop("ids", None)
-    if ids is not None and (ids.ndim != 1 or h5py.check_string_dtype(ids.dtype) is None):
-        ids = None
-    return Content(
-        layers_among(arrays),
-        None if ids is None else ids.asstr()[:].tolist(),
-        provenance={"source": source.name},
-    )
+    # A fixed-length array is read as bytes: asked for text, h5py would decode it as ASCII.
+    return Content(layers_among(arrays), ids_among(arrays), provenance={"source": source.name})

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..._internal.storage.files import replacing
-from .content import FACTS, IDS, LOGITS, Content, facts_as_text, layers_among
+from .content import FACTS, IDS, LOGITS, Content, facts_as_text, ids_among, layers_among
 
 #: Arrays on disk are copied from file to file in pieces of about this many bytes.
 PIECE = 16 << 20
@@ -27,7 +27,7 @@ def read(source: Path) -> Content:
     logits = arrays.pop(LOGITS, None)
     return Content(
         layers_among(arrays),
-        None if ids is None else ids.tolist(),
+        ids_among(arrays) if ids is None else ids.tolist(),
         logits,
         {"source": source.name} if facts is None else json.loads(str(facts)),
     )

@@ -58,6 +58,6 @@ def _arrays_below(path: Path) -> list[str]:
         node = json.loads((Path(folder) / "zarr.json").read_text(encoding="utf-8"))
         if node["node_type"] == "array":
             inner.clear()  # only its chunks
-            if len(node["shape"]) in (3, 4):
+            if len(node["shape"]) in (3, 4) or folder == os.path.join(path, "ids"):
                 found.append(Path(folder).relative_to(path).as_posix())
     return sorted("" if name == "." else name for name in found)
