@@ -72,7 +72,8 @@ class Twin:
         if self.rows == self.t and self.spread > 0 and not self.ties:
             self.auction()
         else:
-            self.phase(0.0)
+            hardly_fewer = self.s < self.t <= 400 and 10 * self.s > 9 * self.t
+            self.phase(0.0, 2 if hardly_fewer else 5)
             many = 6 if self.t > 400 else 3
             unplaced = len(self.free) + len(self.lost)
             if self.spread > 0 and unplaced * many > self.s:
@@ -86,8 +87,9 @@ class Twin:
 
     def auction(self):
         """Phases of falling epsilon, the last one without."""
-        epsilon = near(0.008 * self.spread)
+        epsilon = near((0.03 if self.ties else 0.008) * self.spread)
         last = epsilon / (64 if self.t > 400 else 8 if self.t > 64 else 1)
+        last = epsilon if self.ties else last
         while True:
             self.phase(epsilon)
             if self.free or self.lost or epsilon <= last:
@@ -95,7 +97,7 @@ class Twin:
             epsilon /= 8
         self.phase(0.0)
 
-    def phase(self, epsilon):
+    def phase(self, epsilon, without=5):
         """All rows of the matrix are freed and bid until each has a column or gave up."""
         self.phases.append(epsilon)
         zero_rows = [i for i in self.free + self.lost if self.is_zero(i)]
@@ -106,7 +108,7 @@ class Twin:
             self.prices = np.maximum(self.prices, self.level)
         # The last of the stack bids first.
         self.free, self.lost = zero_rows + list(range(self.s - 1, -1, -1)), []
-        bids = (64 if epsilon > 0 else 5) * self.rows
+        bids = (64 if epsilon > 0 else without) * self.rows
         while self.free and bids > 0:
             bids -= 1
             i = self.free[-1]
