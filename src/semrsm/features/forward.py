@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, require
+from .families import declared_orders, unmasked
 from .layer_names import choose_layers, fitting_layers, part_of
 from .layouts import (
     Declared,
@@ -111,12 +112,18 @@ class Forward:
         last = fitting_layers(parts, channels_last)
         if str(getattr(module, "output_fmt", "")).endswith("NHWC"):  # as timm's networks say it
             last = parts
+        orders = declared_orders(module)
         declared = replace(
             declared,
             channels_last=frozenset(
                 layer for layer, part in zip(chosen, parts, strict=True) if part in last
             ),
             batch_second=batch_second_parts(module, parts),
+            orders=tuple(
+                (layer, orders[part])
+                for layer, part in zip(chosen, parts, strict=True)
+                if part in orders
+            ),
         )
         return cls(
             module,
@@ -228,8 +235,11 @@ def calling(module: Any, batch: Array, arguments: Mapping[str, Any], device: Any
     if device is None:
         device = parameters[0].device if parameters else torch.device("cpu")
     given = torch.from_numpy(np.ascontiguousarray(batch)).to(device, number)
-    more = {name: one(given) if callable(one) else one for name, one in arguments.items()}
-    return module(given, **more)
+    with unmasked(module) as own:
+        more = {
+            name: one(given) if callable(one) else one for name, one in {**own, **arguments}.items()
+        }
+        return module(given, **more)
 
 
 def usable_device(device: str) -> Any:

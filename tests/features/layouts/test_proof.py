@@ -153,11 +153,66 @@ def test_outputs_without_places_are_only_declared():
     assert "not proven: " in layout.reason
 
 
-def test_shuffled_places_are_not_proven():
-    order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
-    network = Arranged(lambda m: tokens(m)[:, order])
-    layout = semrsm.extract(network, torch.rand(2, 3, 64, 64), layers="body").layouts["body"]
+SHUFFLED = {
+    "shuffled": torch.randperm(64, generator=torch.Generator().manual_seed(0)),
+    "reversed": torch.arange(64).flip(0),
+    "row by row, to and fro": torch.cat(
+        [torch.arange(8 * n, 8 * n + 8).flip(0) if n % 2 else torch.arange(8 * n, 8 * n + 8)
+         for n in range(8)]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SHUFFLED)
+def test_tokens_in_an_unknown_order_have_no_grid(kind):
+    network = Arranged(lambda m: tokens(m)[:, SHUFFLED[kind]])
+    found = semrsm.extract(network, torch.rand(2, 3, 64, 64), layers="body")
+    layout = found.layouts["body"]
     assert layout.known == "declared"
+    assert found.grids == {}
+    assert found["body"].shape == (2, 64, 6)
+
+
+@pytest.mark.parametrize("turn", [lambda m: m.flip(2), lambda m: m.flip(3), lambda m: m.roll(3, 3)])
+def test_maps_that_are_turned_are_refused(turn):
+    with pytest.raises(
+        InputError, match="^layers: 'body' gives maps .* that are not laid out as the"
+    ):
+        semrsm.extract(Arranged(turn), torch.rand(2, 3, 64, 64), layers="body")
+
+
+def test_many_tokens_on_both_sides():
+    found = semrsm.extract(Arranged(surrounded(12, 5)), torch.rand(2, 3, 64, 64), layers="body")
+    reading = found.layouts["body"].reading
+    assert (found.layouts["body"].known, reading.prefix, reading.suffix) == ("proven", 12, 5)
+
+
+def test_what_was_made_in_inference_mode():
+    with torch.inference_mode():
+        network = Arranged(tokens)
+    found = semrsm.extract(network, torch.rand(2, 3, 64, 64), layers="body")
+    assert found.layouts["body"].known == "proven"
+
+
+@pytest.mark.parametrize("count", [3, 16])
+def test_images_second_without_a_proof(count):
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 16, 16)
+            self.encoder = nn.TransformerEncoder(
+                nn.TransformerEncoderLayer(8, 2, 16), 2, enable_nested_tensor=False
+            )
+
+        def forward(self, x):
+            return self.encoder(self.patches(x).flatten(2).permute(2, 0, 1))
+
+    torch.manual_seed(0)
+    network, images = Encoder().eval(), torch.rand(count, 3, 64, 64)
+    expected = network(images).detach().numpy().transpose(1, 0, 2)
+    for check in (True, False):
+        found = semrsm.extract(network, images, layers="encoder", check=check)
+        np.testing.assert_allclose(found["encoder"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_networks_that_are_random_or_mix_images_are_refused():

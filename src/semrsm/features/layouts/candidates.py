@@ -10,8 +10,9 @@ from .reading import MAPS, Reading
 #: Tokens around the patches are counted up to this many: detection tokens are a hundred.
 MOST_EXTRA = 320
 
-#: Tokens before the patches, where others may follow: class, distillation and register tokens.
-_PREFIXES = range(9)
+#: Tokens on one side of the patches, where others may be on the other side: class, distillation and
+#: register tokens.
+_PREFIXES = range(17)
 
 #: Sides of windows.
 _WINDOWS = (2, 4, 7, 8, 14, 16)
@@ -76,7 +77,9 @@ def token_readings(tokens: int, axes: str, size: Sequence[int]) -> Iterator[Read
         grid = token_grid(tokens - extra, height, width)
         if grid is None or (extra and tokens - extra < 4):
             continue
-        prefixes = {n for n in _PREFIXES if n <= extra} | {extra}
+        prefixes = {n for n in _PREFIXES if n <= extra} | {
+            extra - n for n in _PREFIXES if n <= extra
+        }
         for prefix in sorted(prefixes):
             yield Reading(axes, prefix, extra - prefix, "rows", grid)
         orders = list(_orders(grid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ import numpy as np
 from ...errors import InputError
 from .declared import USUAL_PREFIXES, Claim, Declared
 from .probe import Evidence, Outputs, probed
-from .proof import judged
+from .proof import is_elsewhere, judged
 from .reading import Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -58,7 +59,8 @@ def proven_layouts(
 def _state(module: Any) -> int:
     """Return a number that changes with the values of parameters and buffers."""
     tensors = [*module.parameters(), *module.buffers()]
-    return hash(tuple((id(tensor), tensor._version) for tensor in tensors))
+    # What was made in inference mode counts no changes, and allows none outside of it.
+    return hash(tuple((id(t), 0 if t.is_inference() else t._version) for t in tensors))
 
 
 def _decided(
@@ -81,7 +83,17 @@ def _layout(layer: str, evidence: Evidence, declared: Declared, size: Sequence[i
         return Layout(claim.reading, "declared", claim.source)
     verdict = judged(evidence, size)
     if verdict.proven is None:
-        return _as_declared(layer, claim, evidence.shape, verdict.reason)
+        if claim.reading is None or not is_elsewhere(claim.reading, evidence, size):
+            return _as_declared(layer, claim, evidence.shape, verdict.reason)
+        reason = "changed patches change single places, which are those of no known order"
+        if claim.reading.is_map:
+            raise InputError(
+                f"layers: {layer!r} gives maps {evidence.shape} that are not laid out as the image "
+                f"is: {reason}. check=False takes them as they are"
+            )
+        # Tokens are a set of vectors all the same; a grid would put them at wrong places.
+        claim = replace(claim, reading=replace(claim.reading, order="rows", grid=None))
+        return _as_declared(layer, claim, evidence.shape, reason)
     if claim.binds and claim.reading is not None and claim.reading.contradicts(verdict.proven):
         raise InputError(
             f"layers: {layer!r} is declared as {claim.reading} ({claim.source}), and patches that "
@@ -132,7 +144,7 @@ def declared_layouts(
     found = {}
     for layer in layers:
         shape = tuple(outputs[layer].shape)
-        axis = declared.axis_of_images(layer, len(shape))
+        axis = declared.axis_of_images(layer, shape, count)
         if shape[axis] != count:
             raise InputError(
                 f"layers: {layer!r} gives {shape} for {count} images; expected the images first. "

@@ -49,12 +49,15 @@ class Declared:
         The layers whose four dimensions are (N, H, W, C).
     batch_second : frozenset of str
         The layers whose three dimensions are (T, N, C).
+    orders : tuple of (str, str)
+        Layers whose tokens are not by rows, and their order; see :class:`Reading`.
     """
 
     asked: int | str = "auto"
     prefix: int | None = None
     channels_last: frozenset[str] = frozenset()
     batch_second: frozenset[str] = frozenset()
+    orders: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         known = self.asked in ("auto", "keep")
@@ -69,9 +72,15 @@ class Declared:
         """Whether the caller wants all tokens."""
         return self.asked == "keep"
 
-    def axis_of_images(self, layer: str, dimensions: int) -> int:
-        """Return the axis of the images where it is not proven."""
-        return 1 if dimensions == 3 and layer in self.batch_second else 0
+    def axis_of_images(self, layer: str, shape: Sequence[int], count: int) -> int:
+        """Return the axis of the images, where it is not proven: the one that has their number.
+
+        Where two axes have it, the declaration decides.
+        """
+        second = layer in self.batch_second
+        if len(shape) == 3 and (shape[0] == count) != (shape[1] == count):
+            return 0 if shape[0] == count else 1 if second else 0
+        return int(len(shape) == 3 and second)
 
     def claim(
         self, layer: str, shape: Sequence[int], batch_axis: int, size: Sequence[int]
@@ -101,9 +110,11 @@ class Declared:
         axes = "TNC" if batch_axis == 1 else "NTC"
         tokens = int(shape[axes.index("T")])
 
+        order = dict(self.orders).get(layer, "rows")
+
         def reading(prefix: int) -> Reading:
             grid = token_grid(tokens - prefix, *size) if len(size) == 2 else None
-            return Reading(axes, prefix, 0, "rows", grid)
+            return Reading(axes, prefix, 0, _fitting(order, grid), grid)
 
         if self.keeps_all:
             return Claim(reading(0), "all tokens are kept, as asked", binds=False)
@@ -134,8 +145,13 @@ def batch_second_parts(module: Any, layers: Sequence[str]) -> frozenset[str]:
     return frozenset(
         layer
         for layer in layers
-        if any(
-            getattr(part, "batch_first", True) is False
-            for part in (parts[layer], *parts[layer].children())
-        )
+        if any(getattr(part, "batch_first", True) is False for part in parts[layer].modules())
     )
+
+
+def _fitting(order: str, grid: tuple[int, int] | None) -> str:
+    """Return an order that a grid can have: units are halves of it, several times."""
+    kind, _, times = order.partition(":")
+    if grid is None or (kind == "units" and any(side % 2 ** int(times) for side in grid)):
+        return "rows"
+    return order

@@ -78,12 +78,14 @@ def chosen_tensor(output: Any, address: str, layer: str) -> Any:
 
 
 def is_several(output: Any, found: Mapping[str, Any]) -> bool:
-    """Return whether a sequence holds maps of several kinds, none of which is the output.
+    """Return whether a sequence holds several maps, none of which is the output.
 
     The fields of a mapping have names, the first of which is the output; the weights that follow
     the tokens of an attention have other dimensions.
     """
     if not isinstance(output, (tuple, list)) or len(found) < 2:
         return False
-    shapes = {tuple(tensor.shape) for tensor in found.values()}
-    return len({len(shape) for shape in shapes}) == 1 and len(shapes) > 1
+    tensors = list(found.values())
+    if all(tensor is tensors[0] for tensor in tensors):
+        return False
+    return len({tensor.ndim for tensor in tensors}) == 1

@@ -26,9 +26,21 @@ _FEWEST_PLACES = 4
 #: By how much it must be better at a place.
 _MARGIN = 1.005
 
+#: By how much a part of the tokens must be better than the whole that they are from.
+_CLEARLY = 1.15
+
 #: The mean change at the right places against that everywhere: below this, there is no sign of any
 #: place in the output.
 _LEAST_LIFT = 1.05
+
+#: Changes are local where the cells that change most change so much more than all of them, ...
+_LOCAL = 4.0
+
+#: ... lie elsewhere where those at the expected places change by less than this share of it, ...
+_ELSEWHERE = 0.25
+
+#: ... at this share of the places.
+_OFTEN = 0.3
 
 #: Cells by which the places of a rival are moved. Strided convolutions alone are off by up to one
 #: cell, and prefixes that are off by one are readings of their own.
@@ -77,8 +89,11 @@ def judged(evidence: Evidence, size: Sequence[int]) -> Verdict:
     scores = [_scores(reading, evidence, size) for reading in rivals]
     best = int(np.argmax([_standing(score) for score in scores]))
     for n, reading in enumerate(rivals):
-        # Every second cell of a grid makes a grid too: of both, the whole one is meant.
-        if _is_part(rivals[best], reading) and not _wins(scores[best], scores[n], _EVERYWHERE):
+        # Every second cell of a grid makes a grid too: of both, the whole one is meant, even where
+        # the changes spread so far that the coarser one is a little better.
+        if _is_part(rivals[best], reading) and not _wins(
+            scores[best], scores[n], _EVERYWHERE, _CLEARLY
+        ):
             best = n
     champion, own = rivals[best], scores[best]
     if own.mean() < _LEAST_LIFT:
@@ -102,11 +117,29 @@ def judged(evidence: Evidence, size: Sequence[int]) -> Verdict:
     return Verdict(champion)
 
 
-def _wins(own: Array, other: Array, apart: list[int]) -> bool:
+def is_elsewhere(reading: Reading, evidence: Evidence, size: Sequence[int]) -> bool:
+    """Return whether changes are as local as a patch, and often not where a reading expects them.
+
+    The most that any places could score is the mean of the largest changes of as many cells as the
+    patch covers.
+    """
+    if reading.grid is None or max(reading.grid) < 3:
+        return False
+    relative, own = _relative(reading, evidence), _scores(reading, evidence, size)
+    attained = np.empty(len(own))
+    for place, box in enumerate(boxes(size)):
+        cells = np.count_nonzero(_covered(box, reading.grid, size))
+        largest = np.sort(relative[place])[-cells:]
+        attained[place] = largest.mean() / max(relative[place].mean(), 1e-300)
+    share = own / np.maximum(attained, 1e-300)
+    return bool(np.median(attained) >= _LOCAL and np.quantile(share, _OFTEN) <= _ELSEWHERE)
+
+
+def _wins(own: Array, other: Array, apart: list[int], margin: float = _MARGIN) -> bool:
     """Return whether one reading beats another at most of the places that tell them apart."""
     if len(apart) < _FEWEST_PLACES:
         return False
-    better = np.count_nonzero(own[apart] > _MARGIN * other[apart])
+    better = np.count_nonzero(own[apart] > margin * other[apart])
     return bool(better >= _MOST_PLACES * len(apart))
 
 
@@ -126,7 +159,7 @@ def _is_part(small: Reading, large: Reading) -> bool:
         return False
     assert small.grid is not None
     assert large.grid is not None
-    if np.prod(small.grid) >= np.prod(large.grid):
+    if 2 * np.prod(small.grid) > np.prod(large.grid):
         return False
     where = []
     for reading, grid in ((small, small.grid), (large, large.grid)):
@@ -187,17 +220,7 @@ def _scores(
         all cells of the grid.
     """
     assert reading.grid is not None
-    values = evidence.changes[reading.channel_axis]
-    if reading.is_map:
-        if reading.axes.index("W") < reading.axes.index("H"):
-            values = values.transpose(0, 2, 1)
-        cells = values.reshape(len(values), -1)
-    else:
-        cells = values[:, reading.prefix + places_of(reading.order, reading.grid)]
-    # Some tokens change much with everything: they count no more than the others.
-    most = cells.max(axis=0)
-    usual = cells.mean(axis=0) + (np.median(most[most > 0]) if most.any() else 0.0)
-    relative = np.divide(cells, usual, out=np.ones_like(cells), where=usual > 0)
+    relative = _relative(reading, evidence)
     weights = np.stack([_covered(box, reading.grid, size) for box in boxes(size)])
     if step != (0, 0):
         weights = np.roll(weights, step, axis=(1, 2))
@@ -205,6 +228,25 @@ def _scores(
     here = (weights * relative).sum(axis=1) / weights.sum(axis=1)
     found: Array = here / np.maximum(relative.mean(axis=1), 1e-300)
     return found
+
+
+def _relative(reading: Reading, evidence: Evidence) -> Array:
+    """Return the change of each cell for each changed patch, shape (P, H · W).
+
+    Some tokens change much with everything: they count no more than the others.
+    """
+    assert reading.grid is not None
+    values = evidence.changes[reading.channel_axis]
+    if reading.is_map:
+        if reading.axes.index("W") < reading.axes.index("H"):
+            values = values.transpose(0, 2, 1)
+        cells = values.reshape(len(values), -1)
+    else:
+        cells = values[:, reading.prefix + places_of(reading.order, reading.grid)]
+    most = cells.max(axis=0)
+    usual = cells.mean(axis=0) + (np.median(most[most > 0]) if (most > 0).any() else 0.0)
+    relative: Array = np.divide(cells, usual, out=np.ones_like(cells), where=usual > 0)
+    return relative
 
 
 def _covered(box: Box, grid: tuple[int, int], size: Sequence[int]) -> Array:

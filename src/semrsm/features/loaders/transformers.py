@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -225,29 +225,12 @@ def _check_patches(vision: Any, size: tuple[int, int]) -> None:
 def _arguments(module: Any, vision: Any, size: tuple[int, int]) -> dict[str, Any]:
     """Return what the network is called with besides images.
 
-    Position embeddings are interpolated where the input is not of the trained size. Networks that
-    mask most patches by noise, even at inference, get an ordered noise and mask none.
+    Position embeddings are interpolated where the input is not of the trained size.
     """
     own, names = _image_size(vision), inspect.signature(module.forward).parameters
-    found: dict[str, Any] = {}
     if own not in (None, size) and "interpolate_pos_encoding" in names:
-        found["interpolate_pos_encoding"] = True
-    if "noise" in names and hasattr(module.config, "mask_ratio"):
-        module.config.mask_ratio = 0.0
-        found["noise"] = _ordered_noise(module.config, size)
-    return found
-
-
-def _ordered_noise(config: Any, size: tuple[int, int]) -> Callable[[Any], Any]:
-    """Return a function from images to noise (n, patches) that rises from patch to patch."""
-    side = config.patch_size
-    down, across = side if isinstance(side, (list, tuple)) else (side, side)
-    patches = (size[0] // int(down)) * (size[1] // int(across))
-
-    def noise(images: Any) -> Any:
-        return images.new_ones(len(images), patches).cumsum(1)
-
-    return noise
+        return {"interpolate_pos_encoding": True}
+    return {}
 
 
 def _fit_sam(torch: Any, encoder: Any, size: tuple[int, int]) -> None:
