@@ -26,7 +26,10 @@ def hooked(
     kept: dict[str, Any] = {}
     parts = dict(module.named_modules())
     handles = [
-        parts[name].register_forward_hook(lambda m, i, o, name=name: kept.__setitem__(name, o))
+        parts[name].register_forward_hook(
+            # Copies, since the parts that follow may work in place.
+            lambda m, i, o, name=name: kept.__setitem__(name, [t.clone() for t in tensors(o)])
+        )
         for name in {layer.partition(":")[0] if layer not in parts else layer for layer in layers}
     ]
     more = {k: v(images) if callable(v) else v for k, v in arguments.items()}

@@ -26,6 +26,9 @@ _FEWEST_PLACES = 4
 #: By how much it must be better at a place.
 _MARGIN = 1.005
 
+#: By how much every second cell must be better than the whole grid.
+_CLEARLY = 1.5
+
 #: The mean change at the right places against that everywhere: below this, there is no sign of any
 #: place in the output.
 _LEAST_LIFT = 1.05
@@ -77,9 +80,13 @@ def judged(evidence: Evidence, size: Sequence[int]) -> Verdict:
     scores = [_scores(reading, evidence, size) for reading in rivals]
     best = int(np.argmax([_standing(score) for score in scores]))
     for n, reading in enumerate(rivals):
-        # Every second cell of a grid makes a grid too: of both, the whole one is meant.
-        if _is_part(rivals[best], reading) and not _wins(scores[best], scores[n], _EVERYWHERE):
-            best = n
+        # Every second cell of a grid makes a grid too: of both, the whole one is meant, even where
+        # the changes spread so far that the coarser one is a little better. A grid of a row more
+        # is another matter: that row may be tokens that stand for no place.
+        if _is_part(rivals[best], reading):
+            margin = _CLEARLY if _is_finer(reading, rivals[best]) else _MARGIN
+            if not _wins(scores[best], scores[n], _EVERYWHERE, margin):
+                best = n
     champion, own = rivals[best], scores[best]
     if own.mean() < _LEAST_LIFT:
         return Verdict(None, "a changed patch of the input changes all places alike")
@@ -102,11 +109,11 @@ def judged(evidence: Evidence, size: Sequence[int]) -> Verdict:
     return Verdict(champion)
 
 
-def _wins(own: Array, other: Array, apart: list[int]) -> bool:
+def _wins(own: Array, other: Array, apart: list[int], margin: float = _MARGIN) -> bool:
     """Return whether one reading beats another at most of the places that tell them apart."""
     if len(apart) < _FEWEST_PLACES:
         return False
-    better = np.count_nonzero(own[apart] > _MARGIN * other[apart])
+    better = np.count_nonzero(own[apart] > margin * other[apart])
     return bool(better >= _MOST_PLACES * len(apart))
 
 
@@ -138,6 +145,13 @@ def _is_part(small: Reading, large: Reading) -> bool:
         return False
     apart = max(np.abs(at - where[1][token]).max() for token, at in where[0].items())
     return bool(apart <= 1 / min(small.grid))
+
+
+def _is_finer(large: Reading, small: Reading) -> bool:
+    """Return whether a grid has at least twice the rows and columns of another."""
+    assert small.grid is not None
+    assert large.grid is not None
+    return all(a >= 2 * b for a, b in zip(large.grid, small.grid, strict=True))
 
 
 def _standing(score: Array) -> float:
