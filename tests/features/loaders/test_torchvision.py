@@ -51,7 +51,7 @@ def test_family(name, grids, tmp_path):
 
 
 def test_vision_transformers(tmp_path, monkeypatch):
-    def small(name, weights, num_classes):
+    def small(name, weights, num_classes=1000):
         assert (name, weights) == ("vit_b_32", None)
         sizes = {"num_heads": 2, "hidden_dim": 16, "mlp_dim": 32, "num_classes": num_classes}
         return torchvision.models.VisionTransformer(224, 32, num_layers=8, **sizes)
@@ -86,6 +86,20 @@ def test_values_and_preprocessing(tmp_path):
     assert features.logits.shape == (1, 4)
 
 
+@pytest.mark.parametrize("name", ["squeezenet1_1", "regnet_y_400mf", "lraspp_mobilenet_v3_large"])
+def test_heads_of_other_classes_and_other_names_of_files(name, tmp_path):
+    """The keys of safetensors files are sorted: the head is not the last."""
+    save_model = pytest.importorskip("safetensors.torch").save_model
+    options = {"weights_backbone": None} if name.startswith("lraspp") else {}
+    network = torchvision.models.get_model(name, weights=None, num_classes=7, **options).eval()
+    save_model(network, str(tmp_path / "w.safetensors"))
+    model = semrsm.load_model(f"torchvision:{name}@{tmp_path / 'w.safetensors'}", size=96)
+    state, expected = model.module.state_dict(), network.state_dict()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+    assert model.layers
+    assert model.has_classes is not name.startswith("lraspp")
+
+
 def test_other_sizes(tmp_path):
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), tmp_path / "r.pth")
     model = semrsm.load_model(f"torchvision:resnet18@{tmp_path / 'r.pth'}", size=(128, 256))
@@ -93,7 +107,10 @@ def test_other_sizes(tmp_path):
 
 
 def test_unknown_names_and_weights_out_of_reach(monkeypatch):
-    with pytest.raises(InputError, match=r"no classifier 'resnet19'\. Did you mean 'resnet18"):
+    with pytest.raises(
+        InputError,
+        match=r"no network of classification or segmentation 'resnet19'\. Did you mean 'resnet18",
+    ):
         semrsm.load_model("torchvision:resnet19")
 
     def fail(*_arguments, **_options):

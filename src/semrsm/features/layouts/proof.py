@@ -26,8 +26,8 @@ _FEWEST_PLACES = 4
 #: By how much it must be better at a place.
 _MARGIN = 1.005
 
-#: By how much a part of the tokens must be better than the whole that they are from.
-_CLEARLY = 1.15
+#: By how much every second cell must be better than the whole grid.
+_CLEARLY = 1.5
 
 #: The mean change at the right places against that everywhere: below this, there is no sign of any
 #: place in the output.
