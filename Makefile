@@ -47,7 +47,7 @@ benchmark: $(VENV)/with-tests
 
 zoo: $(VENV)/with-tests
 	mkdir -p build
-	$(BIN)/python benchmarks/zoo --json build/zoo.json --markdown build/zoo.md
+	$(BIN)/python benchmarks/zoo --json build/zoo.json --resume --markdown docs/networks.md
 
 # Three steps, each on top of the one before: what builds the package, the demo, all the rest. The
 # package is installed editable by both, so that their order does not matter.

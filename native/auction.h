@@ -26,15 +26,20 @@ inline void start_phase(P& p, typename P::Value epsilon) {
 
 // The schedule was chosen by measurement, mostly on EfficientNet-Lite0 features: it is flat near here.
 // Each further phase has an eighth of the epsilon, and costs less than the paths that it saves where
-// there are more columns.
+// there are more columns. Ties do not come apart by a finer one.
 template <class P>
 inline void start_auction(P& p) {
   using T = typename P::Value;
   p.may_auction = false;
-  const T epsilon = power_of_two_near(T(0.008) * p.spread);
+  const T epsilon = power_of_two_near(T(p.ties ? 0.03 : 0.008) * p.spread);
   const double last = p.remembers ? 1.0 / 64 : (p.columns > few_columns ? 1.0 / 8 : 1.0);
-  p.last_epsilon = epsilon * T(last);
+  p.last_epsilon = p.ties ? epsilon : epsilon * T(last);
   start_phase(p, epsilon);
+}
+
+template <class P>
+inline bool hardly_fewer_rows(const P& p) {
+  return !p.remembers && 10 * int64_t{p.rows} > 9 * int64_t{p.columns};
 }
 
 // The first phase. Where ties abound epsilon would only count them. Most problems with fewer rows than
@@ -48,6 +53,8 @@ inline void start_bidding(P& p) {
     start_auction(p);
   } else {
     start_phase(p, 0);
+    // Short rows that compete for nearly all columns are seldom easy.
+    if (p.rows < p.columns && hardly_fewer_rows(p)) p.bids_left = 2 * int64_t{p.rows};
   }
 }
 

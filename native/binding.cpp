@@ -222,17 +222,11 @@ void define_banded(nb::module_& module) {
         semrsm::Outcome outcome = {semrsm::Status::done, 0};
         {
           nb::gil_scoped_release release;
-          semrsm::Banded solver(height, width, radius, cancelled.data());
-          for (size_t p = 0; p < count && outcome.status == semrsm::Status::done; ++p) {
-            outcome.where = int64_t(p);
-            if (!solver.load(left.data() + rows.data()[p], right.data() + columns.data()[p],
-                             channels)) {
-              outcome.status = semrsm::Status::not_finite;
-            } else if (!solver.solve(values.data() + p, upper_bounds.data() + p,
-                                     assigned.data() + int64_t(p) * size)) {
-              outcome.status = semrsm::Status::cancelled;
-            }
-          }
+          const semrsm::ImagePairs<T> pairs = {left.data(),    right.data(), rows.data(),
+                                               columns.data(), int64_t(count), channels,
+                                               channels};
+          outcome = semrsm::solve_banded(pairs, height, width, radius, cancelled.data(),
+                                         values.data(), upper_bounds.data(), assigned.data());
         }
         return nb::make_tuple(static_cast<int>(outcome.status), outcome.where);
       },
@@ -257,11 +251,10 @@ void define_matched_sums(nb::module_& module) {
           if (matchings.data()[k] >= size) throw std::invalid_argument("not a vector of an image");
         }
         nb::gil_scoped_release release;
-        for (size_t p = 0; p < rows.shape(0); ++p) {
-          values.data()[p] = semrsm::matched_sum(
-              left.data() + rows.data()[p], right.data() + columns.data()[p],
-              matchings.data() + int64_t(p) * size, size, stride, channels);
-        }
+        const semrsm::ImagePairs<T> pairs = {left.data(),    right.data(),
+                                             rows.data(),    columns.data(),
+                                             int64_t(rows.shape(0)), stride, channels};
+        semrsm::matched_sums(pairs, size, matchings.data(), values.data());
       },
       "left"_a.noconvert(), "right"_a.noconvert(), "rows"_a.noconvert(), "columns"_a.noconvert(),
       "size"_a, "stride"_a, "channels"_a, "matchings"_a.noconvert(), "values"_a.noconvert());

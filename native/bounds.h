@@ -121,9 +121,9 @@ inline ExactSum sum_of_prices(const P& p) {
   return sum;
 }
 
-// The dual bound at the prices of the problem; `nearest` is the same rounded to nearest.
+// The dual bound at the prices of the problem.
 template <class P>
-inline double dual_bound(const P& p, double& nearest) {
+inline double dual_bound(const P& p) {
   ExactSum sum = sum_of_prices(p);
   double size = 0;
   for (int i = 0; i < p.real_rows; ++i) {
@@ -132,15 +132,8 @@ inline double dual_bound(const P& p, double& nearest) {
     sum.add(most);
     size += fabs(most);
   }
-  nearest = ldexp(sum.nearest(), p.exponent);
   // Each maximum was rounded once; DBL_EPSILON is twice that, and covers the rounding of `size`.
   return unscaled(p, sum.upwards(DBL_EPSILON * size + scaling_error(p)));
-}
-
-template <class P>
-inline double dual_bound(const P& p) {
-  double nearest;
-  return dual_bound(p, nearest);
 }
 
 // The same bound from exact differences: it has no error where numbers allow it, as with integers.

@@ -35,12 +35,10 @@ inline double value_of(const P& p, const typename P::Value* from) {
 template <class P>
 inline Certificate certify(const P& p, const typename P::Value* from) {
   Certificate found;
-  double nearest;
   found.value = value_of(p, from);
-  found.bound = dual_bound(p, nearest);
-  // Where both sides meet at a number of few digits, as with integers, nothing may have been rounded.
+  // Where the value has few digits, as with integers, nothing may have been rounded.
   const bool few_digits = static_cast<double>(static_cast<float>(found.value)) == found.value;
-  if (nearest <= found.value && few_digits) found.bound = exact_dual_bound(p);
+  found.bound = few_digits ? exact_dual_bound(p) : dual_bound(p);
   if (found.bound < found.value) found.bound = found.value;  // which may have been rounded upwards
   return found;
 }
@@ -148,12 +146,19 @@ inline Status solve_in_double(const P& p, const Batch<float>& batch, const Resul
 template <class P>
 inline Status conclude(P& p, const Batch<typename P::Value>& batch, const Results& results,
                        Arena& arena_for_doubles) {
-  if (!finish(p, batch.cancelled)) return Status::cancelled;
+  using T = typename P::Value;
   if (results.stages) results.stages[p.matrix] = static_cast<uint8_t>(Stage::solved);
-  const typename P::Value* const from = batch.data + batch.offsets[p.matrix];
+  if constexpr (sizeof(T) < sizeof(double)) {
+    // So many rows are left where float32 cannot tell the columns apart: paths would lead astray.
+    if (p.remembers && 2 * (p.lost + p.free_count) > p.rows) {
+      return solve_in_double(p, batch, results, arena_for_doubles);
+    }
+  }
+  if (!finish(p, batch.cancelled)) return Status::cancelled;
+  const T* const from = batch.data + batch.offsets[p.matrix];
   Certificate found = certify(p, from);
   if (!found.within(batch.tolerance)) {
-    if constexpr (sizeof(typename P::Value) < sizeof(double)) {
+    if constexpr (sizeof(T) < sizeof(double)) {
       return solve_in_double(p, batch, results, arena_for_doubles);
     } else {
       sharpen(p, found);

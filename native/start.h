@@ -70,6 +70,21 @@ inline Look<typename P::Value> look_at_rows(const P& p) {
   return {spreads[n / 2], variances[n / 2], 2 * ties > n};
 }
 
+// Whether two lanes of a row have the same largest entry.
+template <class P>
+inline bool has_tie(const P& p, int i) {
+  using S = typename P::S;
+  typename P::Vector most = S::all(-P::infinity);
+  for_vectors(p, real_row(p, i), [&](typename P::Vector value, int64_t)
+                                     __attribute__((always_inline)) {
+    most = S::max(value, most);
+  });
+  const typename P::Indices equal = most == S::all(S::highest(most));
+  typename P::Index count = 0;
+  for (int l = 0; l < P::lanes; ++l) count += equal[l];
+  return count < -1;
+}
+
 template <class P>
 inline double sum_of_columns(const P& p) {
   double sum = 0;
@@ -77,14 +92,17 @@ inline double sum_of_columns(const P& p) {
   return sum;
 }
 
-// For few columns: range and half the variance of all entries.
+// For few columns: range and half the variance of all entries, and ties in most of a few rows.
 template <class P>
 inline Look<typename P::Value> look_at_all(const P& p) {
   using T = typename P::Value;
   const double count = static_cast<double>(p.real_rows) * p.columns;
   const double mean = sum_of_columns(p) / count - static_cast<double>(p.middle);
   const double variance = static_cast<double>(p.squares) / count - mean * mean;
-  return {p.largest - p.smallest, static_cast<T>(0.5 * variance), false};
+  constexpr int most = 4;
+  int ties = 0;
+  for (int s = 0; s < most; ++s) ties += has_tie(p, s * p.real_rows / most);
+  return {p.largest - p.smallest, static_cast<T>(0.5 * variance), 2 * ties > most};
 }
 
 // Means of the columns are good first prices where columns differ by more than chance (where entries

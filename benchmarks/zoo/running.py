@@ -24,8 +24,8 @@ from semrsm.errors import InputError, SemrsmError
 from .families import Family, NotBuiltError
 from .oracle import documented, hooked, verdict
 
-#: Of one family.
-SECONDS, BYTES = 400, 8 << 30
+#: Of one family: seconds on a processor, and on the clock, where others use the machine too.
+CPU_SECONDS, SECONDS, BYTES = 240, 1800, 8 << 30
 
 
 def results(families: Sequence[Family], jobs: int) -> Iterator[dict[str, Any]]:
@@ -63,6 +63,7 @@ def _started(family: Family) -> tuple[int, tuple[Family, int, float, list[bytes]
     if process == 0:
         os.close(reader)
         resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -82,8 +83,14 @@ def _row(family: Family, told: bytes, status: int, late: bool) -> dict[str, Any]
     if late:
         return {**base, "outcome": "not built", "why": f"more than {SECONDS} s"}
     if not told:
-        return {**base, "outcome": "not built", "why": f"ended by {status}: memory"}
+        return {**base, "outcome": "not built", "why": _ended(status)}
     return {**base, **json.loads(told)}
+
+
+def _ended(status: int) -> str:
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+        return f"more than {CPU_SECONDS} s"
+    return f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended early"
 
 
 def checked(family: Family) -> dict[str, Any]:

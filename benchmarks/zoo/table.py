@@ -9,6 +9,19 @@ from typing import Any
 OUTCOMES = ("proven", "declared", "refused", "wrong", "failed", "not built")
 
 
+#: Between these lines of a page the table stands.
+_MARKS = ("<!-- table of make zoo -->", "<!-- end of the table -->")
+
+
+def in_page(page: str, table: str) -> str:
+    """Return a page with a table between its marks."""
+    before, begin, rest = page.partition(_MARKS[0])
+    _, end, after = rest.partition(_MARKS[1])
+    if not end:
+        raise ValueError(f"the page has no lines {_MARKS[0]} and {_MARKS[1]}")
+    return f"{before}{begin}\n\n{table}\n{end}{after}"
+
+
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return one line for each library."""
     lines = []

@@ -28,7 +28,8 @@ def look(a):
     if columns <= 64:
         middle = a[0, 0]
         variance = ((a - middle) ** 2).mean() - (a.mean() - middle) ** 2
-        return np.ptp(a), 0.5 * variance, False
+        tied = sum((row == row.max()).sum() > 1 for row in a[np.arange(4) * rows // 4])
+        return np.ptp(a), 0.5 * variance, tied > 2
     n = max(min(4, rows), min(16, rows // 12))
     spreads, variances, ties = [], [], 0
     for s in range(n):
@@ -71,7 +72,8 @@ class Twin:
         if self.rows == self.t and self.spread > 0 and not self.ties:
             self.auction()
         else:
-            self.phase(0.0)
+            hardly_fewer = self.s < self.t <= 400 and 10 * self.s > 9 * self.t
+            self.phase(0.0, 2 if hardly_fewer else 5)
             many = 6 if self.t > 400 else 3
             unplaced = len(self.free) + len(self.lost)
             if self.spread > 0 and unplaced * many > self.s:
@@ -85,8 +87,9 @@ class Twin:
 
     def auction(self):
         """Phases of falling epsilon, the last one without."""
-        epsilon = near(0.008 * self.spread)
+        epsilon = near((0.03 if self.ties else 0.008) * self.spread)
         last = epsilon / (64 if self.t > 400 else 8 if self.t > 64 else 1)
+        last = epsilon if self.ties else last
         while True:
             self.phase(epsilon)
             if self.free or self.lost or epsilon <= last:
@@ -94,7 +97,7 @@ class Twin:
             epsilon /= 8
         self.phase(0.0)
 
-    def phase(self, epsilon):
+    def phase(self, epsilon, without=5):
         """All rows of the matrix are freed and bid until each has a column or gave up."""
         self.phases.append(epsilon)
         zero_rows = [i for i in self.free + self.lost if self.is_zero(i)]
@@ -105,7 +108,7 @@ class Twin:
             self.prices = np.maximum(self.prices, self.level)
         # The last of the stack bids first.
         self.free, self.lost = zero_rows + list(range(self.s - 1, -1, -1)), []
-        bids = (64 if epsilon > 0 else 5) * self.rows
+        bids = (64 if epsilon > 0 else without) * self.rows
         while self.free and bids > 0:
             bids -= 1
             i = self.free[-1]

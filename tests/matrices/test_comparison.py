@@ -15,7 +15,7 @@ def test_rsms_are_taken_with_their_ids():
     x = np.random.default_rng(2).normal(size=(5, 4, 3))
     a, b = semrsm.rsm(x), semrsm.rsm(x, matcher="none")
     assert semrsm.cka(a, b).value == semrsm.cka(a.values, b.values).value
-    other = semrsm.rsm(x, ids="vwxyz")
+    other = semrsm.rsm(x, ids=list("vwxyz"))
     with pytest.raises(InputError, match="^a, b: expected ids in both; b has names"):
         semrsm.rsa(a, other)
     with pytest.raises(InputError, match="^b: expected the RSM of one set of images against itsel"):

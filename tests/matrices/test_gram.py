@@ -236,7 +236,7 @@ def test_ctrl_c(request):
 
 
 def test_ids():
-    found = semrsm.gram(tokens(2), tokens(3), ids=["a", 7], column_ids="xyz")
+    found = semrsm.gram(tokens(2), tokens(3), ids=["a", 7], column_ids=list("xyz"))
     assert found.row_ids == ("a", "7")
     assert found.column_ids == ("x", "y", "z")
     assert semrsm.gram(tokens(2)).column_ids == ("0", "1")

@@ -55,7 +55,7 @@ def test_what_is_no_rsm_is_refused(values, sentence):
 
 
 def test_two_sets_of_images():
-    rsm = semrsm.RSM.from_array(np.arange(6.0).reshape(2, 3), ["q", "r"], column_ids="abc")
+    rsm = semrsm.RSM.from_array(np.arange(6.0).reshape(2, 3), ["q", "r"], column_ids=list("abc"))
     assert (rsm.shape, rsm.is_symmetric) == ((2, 3), False)
     with pytest.raises(InputError, match="^eigenvalues: expected the RSM of one set"):
         rsm.eigenvalues()

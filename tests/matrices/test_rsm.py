@@ -290,7 +290,10 @@ def test_xarray_keeps_two_sets_apart():
     pytest.importorskip("xarray", reason="an optional dependency")
     rng = np.random.default_rng(1)
     rsm = semrsm.rsm(
-        rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 3, 4)), ids="ab", column_ids="xyz"
+        rng.normal(size=(2, 3, 4)),
+        rng.normal(size=(3, 3, 4)),
+        ids=list("ab"),
+        column_ids=list("xyz"),
     )
     found = rsm.to_xarray()
     assert found.shape == (2, 3)

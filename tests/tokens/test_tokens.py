@@ -259,7 +259,7 @@ def test_image_ids():
     assert image_ids(None, 3, "ids") == ("0", "1", "2")
     assert image_ids((f"{n}" for n in "ab"), 2, "ids") == ("a", "b")
     with pytest.raises(InputError, match="^column_ids: expected 2 ids, one for each image; got 3"):
-        image_ids("abc", 2, "column_ids")
+        image_ids(list("abc"), 2, "column_ids")
     with pytest.raises(InputError, match="^ids: expected distinct ids; got '1' more than once"):
         image_ids([1, "1"], 2, "ids")
     with pytest.raises(InputError, match="^ids: expected"):

@@ -58,7 +58,12 @@ def to_numpy(x: Any, name: str) -> Array:
     InputError
         If `x` is not an array of real numbers.
     """
+    if hasattr(x, "tocsr"):
+        raise InputError(
+            f"{name}: expected a dense array; got {type(x).__name__}, which is sparse: .toarray()"
+        )
     if is_torch_tensor(x):
+        _check_tensor(x, name)
         x = x.detach().cpu()
         if str(x.dtype) == "torch.bfloat16":
             x = x.float()
@@ -76,3 +81,20 @@ def to_numpy(x: Any, name: str) -> Array:
             f"{name}: expected real numbers of at most 64 bits; got dtype {array.dtype}"
         )
     return array
+
+
+def _check_tensor(x: Any, name: str) -> None:
+    """Refuse tensors that have no dense numbers.
+
+    Raises
+    ------
+    InputError
+    """
+    if x.is_nested:
+        raise InputError(f"{name}: expected an array; got a nested tensor: list({name}.unbind())")
+    if str(x.layout) != "torch.strided":
+        raise InputError(f"{name}: expected a dense tensor; got a sparse one: .to_dense()")
+    if x.is_quantized:
+        raise InputError(f"{name}: expected numbers; got a quantised tensor: .dequantize()")
+    if x.device.type == "meta":
+        raise InputError(f"{name}: expected numbers; got a tensor on the meta device, without any")

@@ -12,13 +12,24 @@ import numpy as np
 
 from .storage.files import replacing
 
+#: Texts that begin so are formulas for spreadsheets, which would run them.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _plain_cell(cell: Any) -> Any:
+    """Return a text that no spreadsheet takes for a formula; numbers stay as they are."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
+
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with the same keys as CSV; floats in full precision."""
+    """Write rows with the same keys as CSV; floats in full precision.
+
+    Texts that a spreadsheet would take for formulas get an apostrophe before them.
+    """
     with replacing(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: _plain_cell(cell) for key, cell in row.items()} for row in rows)
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:

@@ -11,9 +11,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..errors import InputError
 from .checks import whole_number
 
 Result = TypeVar("Result")
+
+#: More threads than cores of any machine only take memory.
+MOST_WORKERS = 1024
 
 
 def worker_count(workers: int | None) -> int:
@@ -22,13 +26,16 @@ def worker_count(workers: int | None) -> int:
     Raises
     ------
     InputError
-        If `workers` is not a positive whole number.
+        If `workers` is not a positive whole number, or larger than any machine.
     """
     if workers is None:
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
-    return whole_number(workers, "workers")
+    count = whole_number(workers, "workers")
+    if count > MOST_WORKERS:
+        raise InputError(f"workers: expected at most {MOST_WORKERS} threads; got {count}")
+    return count
 
 
 class Cancellation:

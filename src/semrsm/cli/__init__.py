@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import shlex
 import sys
 import warnings
@@ -42,6 +44,7 @@ COMMANDS = (
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,9 +92,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success, 2 on bad input, 130 after Ctrl-C.
+        0 on success, 2 on bad input, 130 after Ctrl-C, 141 where nobody reads the output any more.
     """
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    _write_what_fits()
+    try:
+        status = _run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return status
+
+
+def _write_what_fits() -> None:
+    """Let streams that are no UTF-8 escape the characters that they lack."""
+    for stream in (sys.stdout, sys.stderr):
+        encoding = str(getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
+        if encoding != "utf8" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _run(given: list[str]) -> int:
+    """Parse the arguments, run the command and return its status."""
     chosen = parser().parse_args(given)
     chosen.command_line = shlex.join(["semrsm", *given])  # for protocols and reports
     name = f"semrsm {chosen.command}"
@@ -107,6 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except SemrsmError as error:
             print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
             return USAGE_ERROR
+        except BrokenPipeError:
+            raise
         except OSError as error:  # a full disk, a folder that may not be written
             print(f"{name}: error: {error}", file=sys.stderr)
             return USAGE_ERROR

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.arrays import is_array_in_memory
-from .._internal.storage.folders import folder_aside, put_in_place
+from .._internal.storage.folders import folder_aside, put_in_place, remove_unfinished
+from .._internal.storage.seals import check_seal, digest_of_facts, seal_of
 from ..errors import InputError, require
 from ..tokens import PIECE, FlatImages, Measured, Tokens, ids_of, image_ids, measure
+from .sealed import SealedVectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = "semrsm.index/1"
+
+#: The file of the attributes, which holds the seal.
+_ROOT = "zarr.json"
 
 #: A chunk of vectors on disk: an image that is matched alone is read with its whole chunk.
 CHUNK_BYTES = 2 << 20
@@ -169,7 +174,8 @@ class Index:
         if target.exists():
             if not overwrite:
                 raise InputError(f"path: {str(target)!r} exists (allow overwriting to replace it)")
-            Index.load(target)  # raises unless it is an index: nothing else is deleted
+            if not is_index(target):  # nothing else is deleted; a damaged index may be
+                Index.load(target)
         with folder_aside(target) as aside:
             tokens = self.tokens
             group = zarr.create_group(aside, zarr_format=3)
@@ -191,14 +197,19 @@ class Index:
             for name in ("sizes", "squared_norms", "exponents"):
                 group.create_array(name, data=getattr(tokens, name), compressors=None)
             group.create_array("means", data=self.means, compressors=None)
-            group.attrs["semrsm"] = {
+            facts = {
                 "format": FORMAT,
                 "ids": list(self.ids),
                 # The vectors that a mask has left are no grid.
                 "grid": None if tokens.kept is not None else tokens.grid,
                 "provenance": self.provenance,
+                "seal": seal_of(aside, but=_ROOT),
             }
+            # As they will be read: tuples become lists.
+            facts = json.loads(json.dumps(facts))
+            group.attrs["semrsm"] = {**facts, "digest": digest_of_facts(facts)}
             put_in_place(aside, target)
+        remove_unfinished(target)
         return target
 
     @classmethod
@@ -225,9 +236,10 @@ class Index:
             facts = group.attrs["semrsm"]
             if facts["format"] != FORMAT:
                 raise KeyError("format")
+            _check(Path(path), dict(facts))
             grid = facts.get("grid")  # the first indices on disk had none
             tokens = measure(
-                FlatImages(group["vectors"], group["sizes"][:]),
+                FlatImages(SealedVectors(group["vectors"], str(path)), group["sizes"][:]),
                 "gallery",
                 grid=None if grid is None else tuple(grid),
                 measured=Measured(group["squared_norms"][:], group["exponents"][:]),
@@ -239,6 +251,25 @@ class Index:
             raise InputError(
                 f"path: expected a folder that Index.save wrote; {str(path)!r} is not one"
             ) from error
+
+
+def _check(folder: Path, facts: dict[str, Any]) -> None:
+    """Refuse an index that is damaged; the first ones on disk had no seal.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
+    digest = facts.pop("digest", None)
+    if digest is None and "seal" not in facts:
+        return
+    if digest != digest_of_facts(facts):
+        raise InputError(f"path: {str(folder / _ROOT)!r} is damaged: it is not what was written")
+    # Chunks of vectors have checksums of their own, which are checked when they are read.
+    check_seal(
+        folder, facts["seal"], reads=lambda part: not part.startswith("vectors/c/"), name="path"
+    )
 
 
 def is_index(path: str | Path) -> bool:

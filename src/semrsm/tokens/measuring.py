@@ -241,6 +241,10 @@ def image_ids(ids: Sequence[Any] | None, count: int, name: str) -> tuple[str, ..
     """
     if ids is None:
         return tuple(str(i) for i in range(count))
+    if isinstance(ids, (str, bytes)):
+        raise InputError(f"{name}: expected a sequence of names; got one text, {ids!r}")
+    if isinstance(ids, (set, frozenset)):
+        raise InputError(f"{name}: expected a sequence of names; got a set, which has no order")
     try:
         names = tuple(as_text(i) for i in ids)
     except TypeError as error:

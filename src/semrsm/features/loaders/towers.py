@@ -51,7 +51,7 @@ def vision_part(whole: Any, spec: str) -> tuple[Any, str]:
 def takes_images(part: Any) -> bool:
     """Return whether a part of a network can be called with ``pixel_values`` and nothing else.
 
-    Patches with their positions count, as :class:`Patchwise` makes them.
+    Patches with their positions count, as the network takes them.
     """
     arguments = _arguments(part)
     if next(iter(arguments), "") != "pixel_values" or any(map(_OTHERS.search, arguments)):
