@@ -341,3 +341,28 @@ def test_other_devices_are_for_the_network_alone(features, tmp_path, capsys):
     words = ["rsm", features, "--layers", "blocks.1", "--device", "mps", "--no-figures"]
     assert main([*map(str, words), "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_masks_and_padding(capsys, tmp_path):
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros((60, 60), np.uint8)
+    mask[:, 30:] = 255
+    for name in "ab":
+        noise = np.random.default_rng(ord(name)).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photos" / f"{name}.jpg")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+    out = tmp_path / "f.npz"
+    command = ["extract", str(tmp_path / "photos"), "--layer", "_blocks.15", "--out", str(out)]
+    main([*command, "--mask", str(tmp_path / "masks")])
+    kept = semrsm.load_features(out).masks["_blocks.15"]
+    assert kept.shape == (2, 7, 7)
+    assert not kept[:, :, :3].any()
+    assert kept[:, :, 4:].all()
+    main([*command, "--keep-padding"])
+    assert semrsm.load_features(out).masks == {}
+    capsys.readouterr()
+    assert main(["rsm", str(out), "--keep-padding", "--out", str(tmp_path / "r")]) == 2
+    assert "--mask, --keep-padding: expected none" in capsys.readouterr().err

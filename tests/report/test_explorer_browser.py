@@ -470,3 +470,35 @@ def test_distributions_and_alignment_follow_the_choices(visit, explorer, materia
         rsms = [material.rsm(k, m, kernel) for k in material.layers for m in material.matchers]
         expected = [f"{semrsm.cka(a, b).value:.2f}" for a in rsms for b in rsms]
         assert cells == expected
+
+
+def test_patches_that_a_mask_leaves_out_are_grey(visit, material, tmp_path):
+    import semrsm
+
+    pytest.importorskip("PIL.Image", reason="needs the extra 'features'")
+    mask = np.ones((12, 6, 6), bool)
+    mask[0, :2] = False
+    mask[5, :, 4:] = False
+    features = semrsm.Features(
+        {"early": material.arrays["early"]}, material.ids, masks={"early": mask}
+    )
+    page = visit(
+        write_explorer(
+            {("early", "optimal"): semrsm.gram(features["early"], ids=material.ids)},
+            tmp_path / "report.html",
+            features=features,
+            images=material.images,
+            pairs=[(material.ids[0], material.ids[5])],
+        )
+    )
+    pixels = page.evaluate(
+        "[...document.querySelectorAll('canvas.patches')].map((c) => "
+        "[...c.getContext('2d').getImageData(0, 0, 6, 6).data])"
+    )
+    for side, image in zip(pixels, (0, 5), strict=True):
+        rgba = np.reshape(side, (6, 6, 4)).astype(int)
+        grey = (abs(rgba[..., :3] - 128) <= 1).all(axis=2) & (rgba[..., 3] == 205)
+        np.testing.assert_array_equal(grey, ~mask[image])
+    box = page.locator(".photo-frame").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 12, box["y"] + box["height"] / 12)
+    assert page.locator("#patch").inner_text() == "row 1, column 1: left out by a mask"

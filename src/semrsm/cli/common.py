@@ -258,8 +258,16 @@ def features_of(arguments: argparse.Namespace) -> Features:
     if holds_photographs(source):
         network = loaded(arguments, arguments.model)
         return extracted(arguments, source, network, layers=arguments.layers)
+    _check_no_masks(arguments)
     found = load_features(source)
     return found if arguments.layers is None else found.select(arguments.layers)
+
+
+def _check_no_masks(arguments: argparse.Namespace) -> None:
+    if mask_of(arguments) is not None:
+        raise InputError(
+            "--mask, --keep-padding: expected none, since the features have been extracted already"
+        )
 
 
 def one_layer_of(
@@ -274,6 +282,7 @@ def one_layer_of(
         chosen = list(model.layers[-1:]) if wanted is None else [wanted]
         found = extracted(arguments, source, model, layers=chosen or None)
     else:
+        _check_no_masks(arguments)
         found = load_features(source)
         if wanted is not None:
             found = found.select([wanted])

@@ -33,6 +33,7 @@ from .common import (
     image_size,
     is_store,
     loaded,
+    mask_of,
     prefix_tokens,
     progress_bar,
     table_lines,
@@ -151,6 +152,10 @@ def _check(study: Study, arguments: argparse.Namespace) -> None:
         raise InputError(f"--prefix-tokens: expected a number, 'auto' or 'keep'; got {prefix!r}")
     if not study.takes_features and prefix != "auto":
         raise InputError("--prefix-tokens: expected 'auto', the only value for this study")
+    if (not study.takes_features or arguments.features is not None) and (
+        mask_of(arguments) is not None
+    ):
+        raise InputError("--mask, --keep-padding: expected none, since they have no effect here")
     given = "model" if arguments.features is None else "features"
     count, most = len(getattr(arguments, given)), study.most_networks
     if most is not None and count > most:

@@ -31,7 +31,18 @@ RESERVED = frozenset(
         "layers",
         "batch_size",
     }
-    | {"device", "prefix_tokens", "features", "workers", "memory", "out", "overwrite", "run"}
+    | {
+        "device",
+        "prefix_tokens",
+        "mask",
+        "keep_padding",
+        "features",
+        "workers",
+        "memory",
+        "out",
+        "overwrite",
+        "run",
+    }
     | {"command", "command_line", "default_model", "study"}
 )
 

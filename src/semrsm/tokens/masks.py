@@ -22,7 +22,8 @@ class MaskedImages:
     """Feature maps or tokens of N images, of which some places are left out.
 
     Every function that takes features takes them, and matches only the places that are kept.
-    ``np.asarray`` gives all values, with those of the places left out; an index gives the concept
+    ``np.asarray``, and methods of arrays such as ``std``, see all values, with those of the places
+    left out; an index gives the concept
     vectors of one image that are kept, and a slice some of the images.
 
     Attributes
@@ -56,6 +57,12 @@ class MaskedImages:
 
     def __len__(self) -> int:
         return int(self.array.shape[0])
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the array of all places has, such as ``astype`` and ``std``."""
+        if name.startswith("_") or name in ("array", "kept"):  # also while it is unpickled
+            raise AttributeError(f"masked images have no {name!r}")
+        return getattr(self.array, name)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self.array, dtype=dtype)
