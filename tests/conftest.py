@@ -22,6 +22,10 @@ settings.load_profile("semrsm")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Triton asks once, when torch is imported, whether its kernels are interpreted: tests/engine/cuda
+# runs them on a CPU.
+os.environ["TRITON_INTERPRET"] = "1"
+
 # The CPU build of torch that the tests run with lacks the compiled operators of torchvision's
 # wheel. Nothing here detects objects: declared without a kernel, they let torchvision, and timm and
 # transformers, which import it, be tested.

@@ -20,6 +20,7 @@ from .layouts import (
     declared_layouts,
     proven_layouts,
 )
+from .provenance import state_hash
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -64,6 +65,8 @@ class Forward:
         Whether an output (N, K) is class scores; others, such as pooled features, are not.
     dtype : {"float32", "float16"}
         What the layers are kept as.
+    identity : str or None
+        The name under which the network can be loaded again; see :class:`semrsm.features.Model`.
     """
 
     module: Any
@@ -72,6 +75,7 @@ class Forward:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     has_classes: bool = True
     dtype: str = "float32"
+    identity: str | None = None
 
     @classmethod
     def of(
@@ -85,6 +89,7 @@ class Forward:
         arguments: Mapping[str, Any] | None = None,
         has_classes: bool = True,
         dtype: str = "float32",
+        identity: str | None = None,
     ) -> Forward:
         """Choose the layers of a module; nothing is run.
 
@@ -95,7 +100,7 @@ class Forward:
             Names or globs.
         prefix_tokens, dtype
             As for :func:`semrsm.extract`.
-        declared_prefix, channels_last, arguments, has_classes
+        declared_prefix, channels_last, arguments, has_classes, identity
             As :class:`semrsm.features.Model` has them.
 
         Raises
@@ -132,6 +137,7 @@ class Forward:
             {} if arguments is None else arguments,
             has_classes,
             dtype,
+            identity,
         )
 
     @contextmanager
@@ -173,7 +179,16 @@ class Forward:
 
         def run(batch: Array, ids: Sequence[str]) -> Response:
             if not known and check:
-                known.update(proven_layouts(module, self.layers, self.declared, outputs, batch))
+                known.update(
+                    proven_layouts(
+                        module,
+                        self.layers,
+                        self.declared,
+                        outputs,
+                        batch,
+                        None if self.identity is None else self._identity,
+                    )
+                )
             output = forward(batch)
             chosen = self._chosen(recorded)
             if not known:
@@ -189,6 +204,9 @@ class Forward:
             torch.no_grad(),
         ):
             yield run
+
+    def _identity(self) -> tuple[str | None, str]:
+        return self.identity, state_hash(self.module)
 
     def _chosen(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
         for name in self.layers:

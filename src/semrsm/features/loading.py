@@ -161,7 +161,7 @@ def load_model(spec: str | Path, *, size: int | tuple[int, int] | None = None) -
     shape = checked_size(size)
     if text in NAMES:
         load, rest = NAMES[text]
-        return _with_layers(load(text, rest, shape))
+        return replace(_with_layers(load(text, rest, shape)), identity=f"{text} {shape}")
     scheme, colon, rest = text.partition(":")
     if colon and scheme in LOADERS:
         if not rest:

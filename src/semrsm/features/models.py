@@ -42,6 +42,9 @@ class Model:
     channels_last : tuple of str
         Globs of layers (as :func:`semrsm.extract` takes them) whose four dimensions are
         (N, H, W, C); ``extract`` turns them into (N, C, H, W).
+    identity : str or None
+        The name under which :func:`semrsm.load_model` loads the same network again, whose layouts
+        are then not proven again; None where a name can stand for several.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Model:
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
     channels_last: tuple[str, ...] = field(default=(), repr=False)
+    identity: str | None = field(default=None, repr=False)
 
     def grids(self, layers: str | Sequence[str] | None = None) -> dict[str, tuple[int, int]]:
         """Return height and width of the grid of each layer, found by running one blank image.
@@ -143,6 +147,7 @@ class Model:
             arguments=self.arguments,
             has_classes=self.has_classes,
             dtype=dtype,
+            identity=self.identity,
         )
 
 

@@ -1,12 +1,6 @@
-"""The kernel on a CPU: Triton's interpreter, for which the environment must say so first."""
-
-import os
-import sys
+"""The kernel on a CPU, by Triton's interpreter: see tests/conftest.py."""
 
 import pytest
-
-if "semrsm.engine.cuda.auction" not in sys.modules:
-    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(scope="session")

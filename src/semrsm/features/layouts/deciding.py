@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,11 +25,18 @@ CANNOT_RUN = (
     RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError
 )  # fmt: skip
 
+_TWINS: dict[Any, dict[str, Layout]] = {}
+
 _PROVEN: WeakKeyDictionary[Any, dict[Any, dict[str, Layout]]] = WeakKeyDictionary()
 
 
 def proven_layouts(
-    module: Any, layers: Sequence[str], declared: Declared, outputs: Outputs, batch: Array
+    module: Any,
+    layers: Sequence[str],
+    declared: Declared,
+    outputs: Outputs,
+    batch: Array,
+    identity: Callable[[], Any] | None = None,
 ) -> dict[str, Layout]:
     """Return the layouts of layers; a network is asked once for each set of layers and input size.
 
@@ -42,6 +49,9 @@ def proven_layouts(
         From images (n, C, H, W) to the output of each layer.
     batch : ndarray of float32, shape (n, C, H, W)
         The first images.
+    identity : callable, optional
+        Returns what networks that are loaded anew have in common, weights included: of these, only
+        the first one is asked.
 
     Raises
     ------
@@ -49,10 +59,17 @@ def proven_layouts(
         If a layer is random, mixes images or works on pieces of them; if the proof contradicts a
         declaration; or if tokens make no grid, and no number of them is declared.
     """
-    key = (tuple(layers), declared, batch.shape[1:], _state(module))
-    known = _PROVEN.setdefault(module, {})
+    asked = (tuple(layers), declared, batch.shape[1:])
+    known, key = _PROVEN.setdefault(module, {}), (*asked, _state(module))
     if key not in known:
-        known[key] = _decided(layers, declared, outputs, batch)
+        twin = None if identity is None else (*asked, identity())
+        if twin not in _TWINS:
+            found = _decided(layers, declared, outputs, batch)
+            if twin is None:
+                known[key] = found
+                return found
+            _TWINS[twin] = found
+        known[key] = _TWINS[twin]
     return known[key]
 
 
