@@ -280,12 +280,15 @@ def test_preprocessing_is_the_checkpoints_own(name, size, folders, tmp_path):
     model = semrsm.load_model(path)
     assert model.provenance["preprocess_from"] == "checkpoint"
     (image,) = photos(1, size)
-    expected = np.asarray(processor(image, return_tensors="np")["pixel_values"][0])
+    # Where torchvision is installed, transformers takes another class, which rounds in other ways.
+    own = transformers.AutoImageProcessor.from_pretrained(path)
+    expected = np.asarray(own(image, return_tensors="np")["pixel_values"][0])
     np.testing.assert_allclose(model.preprocess(image), expected, atol=2e-3)
     seen = np.asarray(model.preprocess.crop(image), dtype=float).transpose(2, 0, 1)
     mean = np.reshape(model.preprocess.geometry.mean, (3, 1, 1))
     std = np.reshape(model.preprocess.geometry.std, (3, 1, 1))
-    np.testing.assert_allclose(seen, expected * std + mean, atol=0.6)
+    same = type(own) is type(processor)
+    np.testing.assert_allclose(seen, expected * std + mean, atol=0.6 if same else 3.5)
 
 
 def test_an_old_preprocessing_file_is_understood(folders, tmp_path):

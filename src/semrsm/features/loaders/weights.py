@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def read_state(path: Path) -> dict[str, Any]:
         isinstance(v, torch.Tensor) for v in found.values()
     ):
         raise InputError(f"model: {str(path)!r} holds {type(found).__name__}, no state dict")
-    return dict(found)
+    return found if isinstance(found, dict) else dict(found)
 
 
 def fill(module: Any, state: Mapping[str, Any], spec: str) -> None:
@@ -101,8 +102,11 @@ def fill(module: Any, state: Mapping[str, Any], spec: str) -> None:
         for name, tensor in own.items()
         if name not in state and id(tensor) in stored
     }
+    whole: Any = OrderedDict({**state, **shared})
+    # Versions of parts, by which some (MNASNet) tell old weights; files of safetensors have none.
+    whole._metadata = getattr(state, "_metadata", None) or module.state_dict()._metadata
     try:
-        module.load_state_dict({**state, **shared}, strict=True)
+        module.load_state_dict(whole, strict=True)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         raise InputError(
