@@ -39,7 +39,7 @@ def test_every_class_gives_its_own_values_or_is_refused():
     for name in classes():
         try:
             processor = getattr(transformers, name)()
-        except ImportError:  # of the parts that a class needs beside transformers
+        except (ImportError, TypeError):  # needs other packages, or the checkpoint of a network
             continue
         try:
             preprocess = preprocess_of(processor, name, None)

@@ -214,7 +214,7 @@ def test_inputs_of_every_kind(kind, shape, channels, turn, tmp_path):
     np.testing.assert_allclose(found["/block.0/conv"], expected, rtol=1e-3, atol=1e-2)
     if kind == "UINT8":
         assert model.preprocess.std == (1.0,) * channels
-        with pytest.raises(InputError, match=r"expected pixel values 0–255"):
+        with pytest.raises(InputError, match=r"expected whole pixel values 0–255"):
             semrsm.extract(model, images / 255, layers="/block.0/conv")
 
 

@@ -39,6 +39,9 @@ _LOCAL = 4.0
 #: ... lie elsewhere where those at the expected places change by less than this share of it, ...
 _ELSEWHERE = 0.25
 
+#: On smaller grids most cells are neighbours.
+_TELLING = 6
+
 #: ... at this share of the places.
 _OFTEN = 0.3
 
@@ -123,9 +126,12 @@ def is_elsewhere(reading: Reading, evidence: Evidence, size: Sequence[int]) -> b
     The most that any places could score is the mean of the largest changes of as many cells as the
     patch covers.
     """
-    if reading.grid is None or max(reading.grid) < 3:
+    if reading.grid is None or min(reading.grid) < _TELLING:
         return False
-    relative, own = _relative(reading, evidence), _scores(reading, evidence, size)
+    relative = _relative(reading, evidence)
+    # Strided convolutions alone put a change into a cell beside its place.
+    near = [_scores(reading, evidence, size, (y, x)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    own = np.max(near, axis=0)
     attained = np.empty(len(own))
     for place, box in enumerate(boxes(size)):
         cells = np.count_nonzero(_covered(box, reading.grid, size))
@@ -211,7 +217,7 @@ def _scores(
     size : (int, int)
         Height and width of the input in pixels.
     step : (int, int), default (0, 0)
-        Cells by which the expected places are moved, around the edges.
+        Cells by which the expected places are moved; those that leave the grid are lost.
 
     Returns
     -------
@@ -222,10 +228,14 @@ def _scores(
     assert reading.grid is not None
     relative = _relative(reading, evidence)
     weights = np.stack([_covered(box, reading.grid, size) for box in boxes(size)])
-    if step != (0, 0):
-        weights = np.roll(weights, step, axis=(1, 2))
+    for axis, by in enumerate(step, start=1):
+        if by:  # what leaves the grid does not come back on the other side
+            weights = np.roll(weights, by, axis=axis)
+            edge = [slice(None)] * 3
+            edge[axis] = slice(0, by) if by > 0 else slice(by, None)
+            weights[tuple(edge)] = 0
     weights = weights.reshape(len(weights), -1)
-    here = (weights * relative).sum(axis=1) / weights.sum(axis=1)
+    here = (weights * relative).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-300)
     found: Array = here / np.maximum(relative.mean(axis=1), 1e-300)
     return found
 
