@@ -8,6 +8,7 @@ output towards the input, which no probe of semrsm uses.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,17 @@ import torch
 
 #: Relative differences that rounding explains.
 TOLERANCE = 2e-3
+
+
+def given(module: Any, images: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a network; one that masks patches at random masks none."""
+    more = {k: v(images) if callable(v) else v for k, v in arguments.items()}
+    config: Any = getattr(module, "config", None)
+    if hasattr(config, "mask_ratio") and "noise" in inspect.signature(module.forward).parameters:
+        config.mask_ratio = 0.0
+        patches = (images.shape[2] // config.patch_size) * (images.shape[3] // config.patch_size)
+        more["noise"] = torch.arange(patches, dtype=torch.float32).repeat(len(images), 1)
+    return more
 
 
 def hooked(
@@ -32,7 +44,7 @@ def hooked(
         )
         for name in {layer.partition(":")[0] if layer not in parts else layer for layer in layers}
     ]
-    more = {k: v(images) if callable(v) else v for k, v in arguments.items()}
+    more = given(module, images, arguments)
     module(images, **more)
     for handle in handles:
         handle.remove()
@@ -62,7 +74,7 @@ def documented(module: Any, images: Any, arguments: Mapping[str, Any]) -> list[A
                 )
             except Exception:  # not every network has every option
                 continue
-    more = {k: v(images) if callable(v) else v for k, v in arguments.items()}
+    more = given(module, images, arguments)
     try:
         output = module(images, output_hidden_states=True, **more)
     except Exception:

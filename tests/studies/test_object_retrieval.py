@@ -371,7 +371,7 @@ def test_a_matcher_says_whether_a_search_gives_its_order(features, objects):
 
     class Renamed(Optimal):
         label = "renamed"
-        is_searched = True
+        searched_by = "bounds"
 
     class Greedily(Optimal):
         label = "greedily"
