@@ -67,7 +67,7 @@ def test_a_damaged_description_is_refused(damage, run, x):
         lambda: compute_run({"x": x}, run),
         lambda: fill_share(run),
     ):
-        with pytest.raises(InputError, match=r"^run: .*x/optimal'"):
+        with pytest.raises(InputError, match=r"^run: .*x/optimal['/]"):
             work()
     assert everything(run) == before
 

@@ -136,6 +136,7 @@ def as_earlier_versions_wrote_it(run, matcher):
     gram.path.rename(gram.path.with_name(matcher.name))
 
     def rename(facts):
+        facts["attributes"]["semrsm"].pop("digest")
         (entry,) = facts["attributes"]["semrsm"]["grams"]
         entry.update(matcher=matcher.name, path=f"x/{matcher.name}")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._internal.storage.seals import UNREADABLE
 from ..errors import InputError, did_you_mean
 from ..tokens import MaskedImages, Tokens, checked_mask, image_ids, measure, whole_array
 from . import files
@@ -348,15 +349,5 @@ def load_features(path: str | Path) -> Features:
         return Features(*found[:4], masks=found.masks)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        RuntimeError,  # zipfile, of a member that a damaged header calls encrypted or unsupported
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"path: {source} cannot be read as features: {error}") from error

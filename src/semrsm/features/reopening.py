@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .._internal.storage.arrays import SealedArray
+from .._internal.storage.seals import UNREADABLE
 from ..errors import InputError, require
 from ..tokens import MappedFile, MaskedImages
 
@@ -19,11 +21,12 @@ class OnDisk:
 
     Attributes
     ----------
-    kind : {"map", "hdf5", "zarr"}
+    kind : {"map", "hdf5", "zarr", "store"}
     path : str
         The absolute path of the file or store.
     place : object
-        Where the array is in it: a memory map's offset, shape and dtype, or the name of an array.
+        Where the array is in it: a memory map's offset, shape and dtype, or the name of an array;
+        of an array of a feature store, which is opened alone, the checksums of its chunks.
     """
 
     kind: str
@@ -46,8 +49,13 @@ class OnDisk:
                 h5py = require("h5py", extra="hdf5", purpose="HDF5 files")
                 return h5py.File(self.path, "r")[self.place]
             zarr = require("zarr", extra="scale", purpose="The feature store")
+            if self.kind == "store":
+                found = zarr.open_array(self.path, mode="r")
+                return SealedArray(found, Path(self.path), self.place)
             return zarr.open_array(self.path, path=self.place or None, mode="r")
-        except (OSError, KeyError, ValueError) as error:
+        except UNREADABLE as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(
                 f"features: expected their layers in {self.path!r}, as when they were pickled; "
                 f"{error}"
@@ -64,6 +72,8 @@ def packed(array: Any) -> Any:
     h5py, zarr = sys.modules.get("h5py"), sys.modules.get("zarr")
     if h5py is not None and isinstance(array, h5py.Dataset):
         return OnDisk("hdf5", str(Path(array.file.filename).resolve()), array.name)
+    if isinstance(array, SealedArray):
+        return OnDisk("store", str(array.folder.resolve()), array.marks)
     if zarr is not None and isinstance(array, zarr.Array):
         root = getattr(array.store, "root", None)  # only local stores have one
         if isinstance(root, Path):

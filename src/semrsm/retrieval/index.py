@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.arrays import is_array_in_memory
+from .._internal.storage.arrays import SealedArray, chunk_file, mark_of
 from .._internal.storage.folders import folder_aside, put_in_place, remove_unfinished
-from .._internal.storage.seals import check_seal, digest_of_facts, seal_of
+from .._internal.storage.seals import (
+    UNREADABLE,
+    check_seal,
+    digest_of_facts,
+    read_json,
+    seal_of,
+)
 from ..errors import InputError, require
 from ..tokens import PIECE, FlatImages, Measured, Tokens, ids_of, image_ids, measure
-from .sealed import SealedVectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,12 +188,16 @@ class Index:
             rows = max(1, CHUNK_BYTES // (tokens.channels * tokens.dtype.itemsize))
             size = int(tokens.sizes[0]) if tokens.uniform else 1
             chunk = max(1, rows // size) * size  # whole images where they are of one size
+            total = int(tokens.sizes.sum())
+            chunk = min(chunk, total)
+            chunks = -(-total // chunk)
             vectors = group.create_array(
                 "vectors",
-                shape=(int(tokens.sizes.sum()), tokens.channels),
-                chunks=(min(chunk, int(tokens.sizes.sum())), tokens.channels),
+                shape=(total, tokens.channels),
+                chunks=(chunk, tokens.channels),
                 dtype=tokens.dtype,
                 compressors=[zarr.codecs.Crc32cCodec()],
+                config={"write_empty_chunks": True},  # a chunk of zeros is there as well
             )
             at = 0
             for first, last in tokens.pieces(PIECE):
@@ -204,6 +214,9 @@ class Index:
                 "grid": None if tokens.kept is not None else tokens.grid,
                 "provenance": self.provenance,
                 "seal": seal_of(aside, but=_ROOT),
+                "checksums": [
+                    mark_of(chunk_file(aside / "vectors", chunk, 2)) for chunk in range(chunks)
+                ],
             }
             # As they will be read: tuples become lists.
             facts = json.loads(json.dumps(facts))
@@ -237,19 +250,24 @@ class Index:
             if facts["format"] != FORMAT:
                 raise KeyError("format")
             _check(Path(path), dict(facts))
+            vectors: Any = group["vectors"]
+            if "seal" in facts:
+                marks = facts.get("checksums")
+                vectors = SealedArray(vectors, Path(path) / "vectors", marks, "gallery")
             grid = facts.get("grid")  # the first indices on disk had none
             tokens = measure(
-                FlatImages(SealedVectors(group["vectors"], str(path)), group["sizes"][:]),
+                FlatImages(vectors, group["sizes"][:]),
                 "gallery",
                 grid=None if grid is None else tuple(grid),
                 measured=Measured(group["squared_norms"][:], group["exponents"][:]),
             )
             return cls.from_tokens(tokens, facts["ids"], group["means"][:], facts["provenance"])
-        except (KeyError, TypeError, ValueError, OSError) as error:
+        except UNREADABLE as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"path: expected a folder that Index.save wrote; {str(path)!r} is not one"
+                f"path: expected a folder that Index.save wrote, with its {_ROOT}; {str(path)!r} "
+                "is not one"
             ) from error
 
 
@@ -275,9 +293,9 @@ def _check(folder: Path, facts: dict[str, Any]) -> None:
 def is_index(path: str | Path) -> bool:
     """Return whether :meth:`Index.save` wrote a folder, by a look at its metadata."""
     try:
-        facts = json.loads((Path(path) / "zarr.json").read_text(encoding="utf-8"))
+        facts = read_json(Path(path) / _ROOT)
         return bool(facts["attributes"]["semrsm"]["format"] == FORMAT)
-    except (OSError, ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return False
 
 

@@ -11,8 +11,9 @@
       row_own_norms/        (N,) float64, where the matcher has norms of its own
       tiles/<i>-<j>.json    appears when tile (i, j) is complete: its shape and checksum
 
-The manifest holds a checksum of itself and of the arrays of the images; it is written last, and
-until then a run that is growing has the images that it had.
+The manifest holds a checksum of itself and of the arrays of the images, and digests of their files
+by which a damaged one is named. It is written last, and until then a run that is growing has the
+images that it had.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from typing import Any
 from .._internal.storage.files import to_disk
 from .._internal.storage.folders import folder_aside, put_unless_there
 from .._internal.storage.locks import locked
+from .._internal.storage.seals import UNREADABLE, digest_of, digest_of_node, read_json
 from ..errors import InputError, require
-from .manifest import FORMAT, UNREADABLE, checksum_of, sealed
+from .manifest import FORMAT, checksum_of, is_intact, sealed
 from .side import Side, arrays_of, stored_side
 from .tiles import Tiles
 
@@ -62,7 +64,16 @@ class GramFolder(Tiles):
             manifest: dict[str, Any] = dict(group.attrs["semrsm"])
             if manifest["format"] != FORMAT:
                 raise KeyError("format")
+            if not is_intact(manifest):
+                raise ValueError("digest")
             checksum, is_symmetric = manifest["checksum"], bool(manifest["is_symmetric"])
+        except UNREADABLE as error:
+            raise InputError(
+                f"run: {str(path)!r} holds no Gram of a run, or its description, "
+                f"{str(found / 'zarr.json')!r}, is damaged"
+            ) from error
+        _check_files(found, manifest)
+        try:
             rows = stored_side(group, manifest, "row")
             columns = rows if is_symmetric else stored_side(group, manifest, "column")
             chunks = tuple(group["gram"].chunks)
@@ -90,9 +101,7 @@ class GramFolder(Tiles):
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(path) as aside:
-            group = zarr.create_group(
-                aside, zarr_format=3, attributes={"semrsm": sealed(manifest, rows, columns)}
-            )
+            group = zarr.create_group(aside, zarr_format=3)
             side = int(manifest["tile"])
             group.create_array(
                 "gram",
@@ -107,6 +116,7 @@ class GramFolder(Tiles):
             for name, data in arrays_of(rows, columns, manifest["is_symmetric"]).items():
                 group.create_array(name, data=data, compressors=None)
             (aside / "tiles").mkdir()
+            group.attrs["semrsm"] = sealed(manifest, rows, columns, _digests(aside))
             put_unless_there(aside, path)
 
     def resize(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
@@ -131,7 +141,7 @@ class GramFolder(Tiles):
     def record(self, manifest: Mapping[str, Any], rows: Side, columns: Side) -> None:
         """Replace the manifest, in one step."""
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
-        whole = sealed(manifest, rows, columns)
+        whole = sealed(manifest, rows, columns, _digests(self.path))
         zarr.open_group(self.path, mode="r+").attrs.put({"semrsm": whole})
         _keep(self.path)
         self.hold(whole, rows, columns)
@@ -165,9 +175,54 @@ class GramFolder(Tiles):
             locked(self.path, wait=False) as alone,
         ):
             if alone:
-                for pattern in ("gram/**/.*", "tiles/.*", "**/*.partial"):
-                    for left in self.path.glob(pattern):
-                        left.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # on a read-only disk, or a folder
+                    for pattern in ("gram/**/.*", "tiles/.*", "**/*.partial"):
+                        for left in self.path.glob(pattern):
+                            left.unlink(missing_ok=True)
+
+
+def _digests(group: Path) -> dict[str, str]:
+    """Return digests of the files that describe a Gram, by their places in its folder."""
+    found = {}
+    for description in sorted(group.glob("*/zarr.json")):
+        found[description.relative_to(group).as_posix()] = digest_of_node(description)
+        if description.parent.name != "gram":  # tiles have markers
+            for part in sorted(description.parent.glob("c/**/*")):
+                if part.is_file() and part.suffix != ".partial":  # of an interrupted writer
+                    found[part.relative_to(group).as_posix()] = digest_of(part)
+    return found
+
+
+def _check_files(group: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a Gram with a file that is missing or damaged; runs of earlier versions do not tell.
+
+    While a Gram grows, its arrays are longer than its manifest says, and the checksum alone tells
+    whether their beginnings are as they were.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
+    is_growing = False
+    for name, digest in manifest.get("files", {}).items():
+        path = group / name
+        try:
+            if path.name == "zarr.json":
+                if name == "gram/zarr.json":
+                    rows = len(manifest["row_ids"])
+                    columns = rows if manifest["is_symmetric"] else len(manifest["column_ids"])
+                    is_growing = read_json(path)["shape"] != [2, rows, columns]
+                intact = digest_of_node(path) == digest
+            else:
+                intact = is_growing or digest_of(path) == digest
+            why = "is damaged: it is not the file that was written"
+        except FileNotFoundError:
+            intact, why = False, "is missing"
+        except UNREADABLE:
+            intact, why = False, "is damaged: it cannot be read"
+        if not intact:
+            raise InputError(f"run: {str(path)!r} {why}")
 
 
 def _keep(group: Path, *arrays: str) -> None:

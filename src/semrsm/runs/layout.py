@@ -9,6 +9,7 @@ from typing import Any
 from .._internal.storage.files import free_bytes
 from .._internal.storage.folders import folder_aside, put_unless_there
 from .._internal.storage.locks import locked
+from .._internal.storage.seals import digest_of_facts
 from .._internal.units import format_bytes
 from ..errors import InputError, require
 from ..matching.base import Matcher
@@ -44,7 +45,7 @@ def places_for(target: Path, layers: Sequence[str], matchers: Sequence[Matcher])
         if target.is_file() or (any(target.iterdir()) and not (target / "zarr.json").is_file()):
             raise InputError(
                 f"out: expected a new folder, or one that holds a run; {str(target)!r} holds "
-                "something else"
+                "something else, for it has no zarr.json"
             )
         if any(target.iterdir()):
             known = Run(target).places
@@ -85,13 +86,14 @@ def lay_out(target: Path, jobs: Sequence[Job]) -> list[GramFolder]:
 
 def _contents(target: Path, places: Mapping[Key, Path]) -> dict[str, Any]:
     """Return the attributes of the folder of a run: a list of its Grams."""
-    return {
+    facts: dict[str, Any] = {
         "format": FORMAT,
         "grams": [
             {"layer": layer, "matcher": matcher, "path": path.relative_to(target).as_posix()}
             for (layer, matcher), path in places.items()
         ],
     }
+    return {**facts, "digest": digest_of_facts(facts)}
 
 
 def check_disk(target: Path, jobs: Sequence[Job]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .._internal.storage.seals import digest_of_facts
 from .._version import __version__
 from ..errors import InputError
 from ..matching.base import Matcher, numbers_found, with_numbers
@@ -32,9 +33,6 @@ FINGERPRINT = {
     "channels": "the number of channels",
     "is_symmetric": "whether rows and columns are the same images",
 }
-
-#: Zarr and JSON raise these where a file is missing or damaged.
-UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError)
 
 
 def stored_label(manifest: Mapping[str, Any]) -> str:
@@ -141,9 +139,22 @@ def checksum_of(manifest: Mapping[str, Any], rows: Side, columns: Side) -> str:
     return digest.hexdigest()
 
 
-def sealed(manifest: Mapping[str, Any], rows: Side, columns: Side) -> dict[str, Any]:
-    """Return a manifest with its checksum."""
-    return {**manifest, "checksum": checksum_of(manifest, rows, columns)}
+def sealed(
+    manifest: Mapping[str, Any], rows: Side, columns: Side, files: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a manifest with the digests of the files beside it, of itself, and of all."""
+    known = {key: value for key, value in manifest.items() if key not in ("digest", "checksum")}
+    facts: dict[str, Any] = json.loads(json.dumps({**known, "files": dict(files)}))
+    facts["digest"] = digest_of_facts(facts)
+    return {**facts, "checksum": checksum_of(facts, rows, columns)}
+
+
+def is_intact(manifest: Mapping[str, Any]) -> bool:
+    """Return whether a manifest is as it was written; those of earlier versions do not tell."""
+    facts = {key: value for key, value in manifest.items() if key not in ("digest", "checksum")}
+    if "digest" not in manifest and "files" not in manifest:
+        return True
+    return bool(manifest.get("digest") == digest_of_facts(facts))
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:

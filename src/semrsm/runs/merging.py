@@ -73,4 +73,6 @@ def merge_runs(into: str | Path, *others: str | Path) -> Run:
                     f"{source.path}: damaged tiles were not copied: {tile_names(damaged)}",
                     stacklevel=2,
                 )
+    for key in target:
+        target.folder(key).clean()  # after a merge that was interrupted
     return target

@@ -51,6 +51,7 @@ def missing_tiles(
             folder.discard(tile)
             damaged.append(tile)
         if folder.complete(tile):
+            folder.mend(tile)
             count.add(folder.tiling.pairs(tile))
         else:
             missing.append(tile)

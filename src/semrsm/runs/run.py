@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._internal.storage.seals import UNREADABLE, digest_of_facts
 from ..errors import InputError, did_you_mean, require
 from ..kernels import Kernel
 from .gram_folder import GramFolder
-from .manifest import UNREADABLE
 from .stored import StoredGram, StoredRSM
 
 FORMAT = "semrsm.run/1"
@@ -58,17 +58,25 @@ class Run(Mapping[tuple[str, str], StoredGram]):
         self.path = path
         zarr = require("zarr", extra="scale", purpose="Runs on disk")
         try:
-            facts = zarr.open_group(path, mode="r").attrs["semrsm"]
+            facts = dict(zarr.open_group(path, mode="r").attrs["semrsm"])
             if facts["format"] != FORMAT:
                 raise KeyError("format")
+            digest = facts.pop("digest", None)  # the first runs had none
+            if digest is not None and digest != digest_of_facts(facts):
+                raise InputError(
+                    f"run: {str(path / 'zarr.json')!r} is damaged: it is not what was written"
+                )
             self.places = {
                 (gram["layer"], gram["matcher"]): path / gram["path"] for gram in facts["grams"]
             }
             if any(".." in place.relative_to(path).parts for place in self.places.values()):
                 raise ValueError("a Gram outside of the run")
         except UNREADABLE as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(
-                f"run: expected a folder that a run was written to; {str(path)!r} is not one"
+                "run: expected a folder that a run was written to, with the zarr.json of one; "
+                f"{str(path)!r} is not one"
             ) from error
 
     def __getitem__(self, key: tuple[str, str]) -> StoredGram:
@@ -86,13 +94,16 @@ class Run(Mapping[tuple[str, str], StoredGram]):
             near = did_you_mean(", ".join(key) if isinstance(key, tuple) else str(key), names)
             raise KeyError(f"no Gram {key!r}; there are {'; '.join(names)}.{near}")
         found = self.progress(key)
+        folder = self.folder(key)
         if found.tiles < found.all_tiles:
+            first = next((t for t in folder.tiling if not folder.complete(t)), (0, 0))
             raise InputError(
                 f"run: expected a complete one; of {key[0]}, {key[1]} in {str(self.path)!r}, "
-                f"{found.tiles} of {found.all_tiles} tiles are there. The call or command that "
+                f"{found.tiles} of {found.all_tiles} tiles are there (the first that is not: "
+                f"{str(folder.marker(first).relative_to(self.path))!r}). The call or command that "
                 "began it goes on with it"
             )
-        return StoredGram(self.folder(key))
+        return StoredGram(folder)
 
     def __contains__(self, key: object) -> bool:
         """Whether the run has such a layer and matcher, complete or not."""

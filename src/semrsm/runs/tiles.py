@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._internal.storage.files import replacing
+from .._internal.storage.seals import UNREADABLE, read_json
 from ..engine.tiling import Tiling
-from ..errors import SemrsmError
+from ..errors import InputError, SemrsmError
 from ..tokens import DIGEST
-from .manifest import FINGERPRINT, UNREADABLE
+from .manifest import FINGERPRINT
 from .side import Side
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Tiles(ABC):
             If the marker cannot be read.
         """
         try:
-            found = json.loads(self.marker(tile).read_text(encoding="utf-8"))
+            found = read_json(self.marker(tile))
             height, width = found["shape"]
             marker = Marker((height, width), float(found["largest_gap"]), str(found["checksum"]))
         except FileNotFoundError:
@@ -147,28 +148,56 @@ class Tiles(ABC):
 
     def write_tile(self, tile: tuple[int, int], content: Array, largest_gap: float) -> None:
         """Write V and the bounds of a tile, (2, n, m), and then its marker."""
-        side, shape = self.tiling.side, content.shape[1:]
-        whole = np.ascontiguousarray(content, dtype="<f8")
-        if shape != (side, side):
-            whole = np.full((2, side, side), np.nan, dtype="<f8")
-            whole[:, : shape[0], : shape[1]] = content
         said = {
-            "shape": list(shape),
+            "shape": list(content.shape[1:]),
             "largest_gap": largest_gap,
             "checksum": self._checksum(tile, content, largest_gap),
         }
         # An old marker stays valid meanwhile: it describes the same content, or the part of it from
         # before the run grew. Another process that writes the tile writes the same bytes.
-        self.chunk(tile).parent.mkdir(parents=True, exist_ok=True)
-        _write(self.chunk(tile), whole)
-        _write(self.marker(tile), (json.dumps(said) + "\n").encode())
+        _write(self.chunk(tile), self._padded(content))
+        _write(self.marker(tile), _marker_text(said))
+
+    def mend(self, tile: tuple[int, int]) -> None:
+        """Write a complete tile again where its files hold its content, and yet other bytes.
+
+        Raises
+        ------
+        DamagedTileError
+            As :meth:`read_tile`.
+        """
+        content = self.read_tile(tile)
+        text = self.marker(tile).read_bytes()
+        marker = self.marked(tile)
+        as_written = self._load(tile).tobytes() == self._padded(content).tobytes()
+        if marker is not None and (not as_written or text != _marker_text(asdict(marker))):
+            self.write_tile(tile, content, marker.largest_gap)
+
+    def _padded(self, content: Array) -> Array:
+        """Return the chunk of a tile: a whole one, with NaN beyond the images that there are."""
+        side, shape = self.tiling.side, content.shape[1:]
+        if shape == (side, side):
+            return np.ascontiguousarray(content, dtype="<f8")
+        whole = np.full((2, side, side), np.nan, dtype="<f8")
+        whole[:, : shape[0], : shape[1]] = content
+        return whole
 
     def discard(self, tile: tuple[int, int]) -> None:
         """Mark a tile as not complete, by deleting its marker.
 
         Its chunk stays until it is replaced: if another process has just done so, its marker must
         not be left without it.
+
+        Raises
+        ------
+        InputError
+            If a folder has the name of the marker.
         """
+        if self.marker(tile).is_dir():
+            raise InputError(
+                f"run: expected the marker of a tile; {str(self.marker(tile))!r} is a folder: "
+                "delete it"
+            )
         self.marker(tile).unlink(missing_ok=True)
 
     def read(self, rows: slice, columns: slice, quantity: int = VALUE) -> Array:
@@ -243,13 +272,23 @@ class Tiles(ABC):
 
 
 def _write(path: Path, data: Any) -> None:
+    """Write a file of a Gram, also where its folder is missing.
+
+    Raises
+    ------
+    InputError
+        If a folder has its name, or a file that of its folder.
+    """
     try:
-        with replacing(path) as aside:
-            aside.write_bytes(data)
-    except OSError as error:
-        if error.filename is None:  # for example if the disk is full
-            error.filename = str(path)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"run: expected a folder; {error.filename!r} is none") from error
+    with replacing(path) as aside:
+        aside.write_bytes(data)
+
+
+def _marker_text(said: Mapping[str, Any]) -> bytes:
+    return (json.dumps(said) + "\n").encode()
 
 
 def _crossed(part: slice, side: int) -> Iterator[tuple[int, slice, slice]]:

@@ -23,7 +23,8 @@ from .._internal.arrays import (
     is_torch_tensor,
     to_numpy,
 )
-from ..errors import InputError
+from .._internal.storage.seals import UNREADABLE
+from ..errors import InputError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -246,14 +247,37 @@ def _flat(x: FlatImages) -> Form:
 
 
 def _read_maps(x: Any, name: str, first: int, last: int) -> Array:
-    maps = to_numpy(x[first:last], name)
+    maps = _sliced(x, name, first, last)
     vectors: Array = maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
     return vectors
 
 
 def _read_tokens(x: Any, name: str, first: int, last: int) -> Array:
-    tokens: Array = to_numpy(x[first:last], name)
-    return tokens
+    return _sliced(x, name, first, last)
+
+
+def _sliced(x: Any, name: str, first: int, last: int) -> Array:
+    """Read some images; those on disk may be damaged.
+
+    Raises
+    ------
+    InputError
+    """
+    if isinstance(x, np.ndarray):
+        return to_numpy(x[first:last], name)
+    try:
+        found = to_numpy(x[first:last], name)
+    except UNREADABLE as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{name}: images {first} to {last - 1} cannot be read: {first_line(error)}"
+        ) from error
+    if len(found) != last - first:
+        raise InputError(
+            f"{name}: expected images {first} to {last - 1}; {len(found)} of them can be read"
+        )
+    return found
 
 
 def _read_list(arrays: Sequence[Array], first: int, last: int) -> Array:

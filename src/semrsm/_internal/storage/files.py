@@ -34,6 +34,8 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     ------
     InputError
         If the folder of `path` does not exist, or `path` is itself a folder.
+    OSError
+        If it cannot be written, for example because the disk is full. It names `path`.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -51,6 +53,10 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             to_disk(aside)
         os.replace(aside, target)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

@@ -1,7 +1,8 @@
 """Locks on folders, which end with the process that holds them.
 
 Some cluster file systems have no locks. There every request succeeds at once, and :func:`locked`
-yields False.
+yields False. On a disk that is read-only a lock that exists is taken all the same, and one that is
+missing cannot be made: then nobody can write.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from ...errors import InputError
+
 #: The file in a folder that is locked.
 LOCK = ".lock"
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -34,14 +39,27 @@ def locked(folder: Path, *, shared: bool = False, wait: bool = True) -> Iterator
     Yields
     ------
     bool
-        Whether the lock is held: False on a file system without locks.
+        Whether the lock is held: False on a file system without locks, and on a read-only one
+        without the file of the lock.
 
     Raises
     ------
     BlockingIOError
         If another process holds the lock and `wait` is false.
+    InputError
+        If something else than the file of the lock has its name.
     """
-    with open(folder / LOCK, "a") as file, _flock(file, shared=shared, wait=wait) as held:
+    try:
+        found = _opened(folder / LOCK)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        try:
+            found = open(folder / LOCK)  # noqa: SIM115
+        except (FileNotFoundError, PermissionError):
+            yield False
+            return
+    with found as file, _flock(file, shared=shared, wait=wait) as held:
         yield held
 
 
@@ -55,9 +73,11 @@ def only_process(folder: Path) -> Iterator[None]:
     ------
     BlockingIOError
         If another process holds the lock, or has just finished or replaced the folder.
+    InputError
+        As for :func:`locked`.
     """
     path = folder / LOCK
-    with open(path, "a") as file, _flock(file, shared=False, wait=False):
+    with _opened(path) as file, _flock(file, shared=False, wait=False):
         if not _is_same(file, path):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path))
         try:
@@ -67,6 +87,17 @@ def only_process(folder: Path) -> Iterator[None]:
                 path.unlink()
 
 
+def _opened(path: Path) -> IO[str]:
+    try:
+        return open(path, "a")
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+            raise
+        raise InputError(
+            f"out: expected the file of a lock, or none; {str(path)!r} is something else: delete it"
+        ) from error
+
+
 @contextmanager
 def _flock(file: IO[str], *, shared: bool, wait: bool) -> Iterator[bool]:
     held = True
@@ -74,7 +105,8 @@ def _flock(file: IO[str], *, shared: bool, wait: bool) -> Iterator[bool]:
         how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+        # EBADF: some network file systems lock only what may be written.
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF):
             raise
         held = False
     try:

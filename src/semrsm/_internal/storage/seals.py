@@ -1,4 +1,4 @@
-"""Seals: the size and digest of every file of a folder, so that nothing is missed or changed."""
+"""Seals: sizes and digests of the files of a folder, so that none is missing or changed unseen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+
+#: The errors of libraries that read a file which is damaged, or is not what its name says.
+UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,  # a header that promises terabytes
+    OSError,
+    RuntimeError,  # also JSON that is nested too deeply
+    TypeError,
+    ValueError,
+)
 
 #: Files are read in pieces of this many bytes.
 _PIECE = 1 << 20
@@ -69,6 +83,36 @@ def digest_of(path: Path) -> str:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def digest_of_node(path: Path) -> str:
+    """Return a digest of the description of a Zarr array, but for its length and attributes.
+
+    An array grows and shrinks along its axes, which its owner checks.
+    """
+    node = read_json(path)
+    shape = node["shape"]
+    kept = {key: value for key, value in node.items() if key not in ("shape", "attributes")}
+    return digest_of_facts({**kept, "dimensions": len(shape)})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it does not hold an object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a JSON object; got {type(found).__name__}")
+    return found
 
 
 def digest_of_facts(facts: Mapping[str, Any]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ from ...errors import InputError
 #: The names under which files keep what is not a layer.
 IDS, LOGITS, FACTS = "__ids__", "__logits__", "__provenance__"
 RESERVED = (IDS, LOGITS, FACTS)
+
+#: Arrays on disk are copied from file to file in pieces of about this many bytes.
+PIECE = 16 << 20
 
 #: Before the name of a layer: the places that are kept.
 KEPT = "__kept__:"
@@ -45,6 +49,14 @@ def facts_as_text(provenance: Mapping[str, Any]) -> str:
     return json.dumps(dict(provenance), default=str)
 
 
+def pieces(array: Any, size: int) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield an array, also one on disk, in contiguous parts of about `size` bytes."""
+    dtype = np.dtype(array.dtype)
+    step = max(1, size // max(1, dtype.itemsize * math.prod(array.shape[1:])))
+    for first in range(0, array.shape[0], step):
+        yield np.ascontiguousarray(array[first : first + step], dtype=dtype)
+
+
 def masks_among(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Return the masks among the arrays of a file, by layer."""
     return {
@@ -60,7 +72,7 @@ def layers_among(arrays: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there are none.
+        If there are none, or one promises many images and holds no number.
     """
     layers = {n: a for n, a in arrays.items() if a.ndim in (3, 4) and a.dtype.kind == "f"}
     if not layers:
@@ -68,6 +80,13 @@ def layers_among(arrays: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"expected feature maps (N, C, H, W) or tokens (N, T, D); the file holds {found}"
         )
+    for name, array in layers.items():
+        # Names are made for the images of an array that costs the file nothing.
+        if min(array.shape) < 0 or (0 in array.shape and max(array.shape) > 1_000_000):
+            raise InputError(
+                f"layer {name!r}: expected numbers; the file promises the shape "
+                f"{tuple(array.shape)}, and holds none"
+            )
     return layers
 
 

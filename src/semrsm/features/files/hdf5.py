@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import require
 from .content import Content, ids_among, layers_among
+from .extents import check_hdf5_extent
 
 
 def read(source: Path) -> Content:
@@ -18,6 +19,8 @@ def read(source: Path) -> Content:
 
     def visit(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset):
+            if node.shape is not None and len(node.shape) in (3, 4):
+                check_hdf5_extent(node, source)
             arrays[name] = node
 
     file.visititems(visit)

@@ -16,22 +16,25 @@ from .content import (
     IDS,
     KEPT,
     LOGITS,
+    PIECE,
     Content,
     facts_as_text,
     ids_among,
     layers_among,
     masks_among,
+    pieces,
 )
-
-#: Arrays on disk are copied from file to file in pieces of about this many bytes.
-PIECE = 16 << 20
+from .extents import read_member
 
 
 def read(source: Path) -> Content:
     """Read a file into memory."""
-    # Opened here: NumPy leaves a file that is no archive open.
-    with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    size = source.stat().st_size
+    with zipfile.ZipFile(source) as archive:
+        arrays = {
+            name.removesuffix(".npy"): read_member(archive, name, size)
+            for name in archive.namelist()
+        }
     ids = arrays.pop(IDS, None)
     facts = arrays.pop(FACTS, None)
     logits = arrays.pop(LOGITS, None)
@@ -76,7 +79,5 @@ def _write_pieces(file: IO[bytes], array: Any) -> None:
         "shape": tuple(array.shape),
     }
     np.lib.format.write_array_header_1_0(file, header)
-    step = max(1, PIECE // max(1, dtype.itemsize * int(np.prod(array.shape[1:]))))
-    for first in range(0, array.shape[0], step):
-        piece = np.ascontiguousarray(array[first : first + step], dtype=dtype)
+    for piece in pieces(array, PIECE):
         file.write(piece.tobytes())

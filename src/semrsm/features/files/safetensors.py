@@ -16,16 +16,24 @@ from .content import (
     IDS,
     KEPT,
     LOGITS,
+    PIECE,
     Content,
     facts_as_text,
     layers_among,
     masks_among,
+    pieces,
 )
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 #: The types of safetensors files that NumPy has, and that features are of.
 MAPPED = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+
+_WRITTEN = {np.dtype(kind): name for name, kind in MAPPED.items()}
+_WRITTEN |= {
+    np.dtype(f"{kind}{n}"): f"{kind.upper()}{8 * n}" for kind in "iu" for n in (1, 2, 4, 8)
+}
+_WRITTEN[np.dtype(bool)] = "BOOL"
 
 
 def read(source: Path) -> Content:
@@ -51,24 +59,48 @@ def read(source: Path) -> Content:
 
 
 def write(target: Path, content: Content) -> None:
-    """Write a file; layers that lie on disk are read into memory."""
-    numpy = require("safetensors.numpy", extra="features", purpose="safetensors files")
-    extra = {} if content.logits is None else {LOGITS: content.logits}
-    extra |= {KEPT + layer: kept for layer, kept in content.masks.items()}
-    arrays: dict[str, Array] = {
-        n: np.ascontiguousarray(a) for n, a in {**content.layers, **extra}.items()
+    """Write a file; layers that lie on disk are copied piece by piece.
+
+    Raises
+    ------
+    InputError
+        If the format has no such dtype.
+    OSError
+        If the file cannot be written. It names the file.
+    """
+    arrays: dict[str, Any] = dict(content.layers)
+    if content.logits is not None:
+        arrays[LOGITS] = content.logits
+    arrays |= {KEPT + layer: kept for layer, kept in content.masks.items()}
+    facts = {
+        IDS: json.dumps(content.ids),
+        FACTS: facts_as_text(content.provenance),
+        # The order of layers is kept too: tensors are sorted by size.
+        "layers": json.dumps(list(content.layers)),
     }
-    with replacing(target) as aside:
-        numpy.save_file(
-            arrays,
-            aside,
-            # The order of layers is kept too: the format itself sorts tensors by size.
-            metadata={
-                IDS: json.dumps(content.ids),
-                FACTS: facts_as_text(content.provenance),
-                "layers": json.dumps(list(content.layers)),
-            },
-        )
+    header: dict[str, Any] = {"__metadata__": facts}
+    # Wide types first, so that every tensor begins at a multiple of its width.
+    order = sorted(arrays, key=lambda name: -np.dtype(arrays[name].dtype).itemsize)
+    end = 0
+    for name in order:
+        dtype, shape = np.dtype(arrays[name].dtype), arrays[name].shape
+        if dtype.newbyteorder("=") not in _WRITTEN:
+            raise InputError(
+                f"layer {name!r}: expected float16, float32 or float64 for safetensors; got {dtype}"
+            )
+        first, end = end, end + math.prod(shape) * dtype.itemsize
+        header[name] = {
+            "dtype": _WRITTEN[dtype.newbyteorder("=")],
+            "shape": [int(n) for n in shape],
+            "data_offsets": [first, end],
+        }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with replacing(target) as aside, open(aside, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            for piece in pieces(arrays[name], PIECE):
+                file.write(piece.astype(piece.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 def _header(
@@ -85,8 +117,10 @@ def _header(
         if size < 8 or length > size - 8:
             raise InputError("not a safetensors file: it is shorter than its header")
         header = json.loads(file.read(length).decode("utf-8"))
+    if not isinstance(header, dict):
+        raise InputError("not a safetensors file: its header is no JSON object")
     facts = header.pop("__metadata__", {})
-    if not all(isinstance(text, str) for text in facts.values()):
+    if not isinstance(facts, dict) or not all(isinstance(text, str) for text in facts.values()):
         raise InputError("not a safetensors file: its metadata are not text")
     tensors = {}
     places = []

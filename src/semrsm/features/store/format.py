@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..._internal.storage.files import replacing
+from ..._internal.storage.seals import UNREADABLE, digest_of_facts, read_json
 from ...errors import InputError
 
 FORMAT = "semrsm.features/1"
@@ -33,22 +34,35 @@ def attributes_of(path: Path) -> dict[str, Any] | None:
     Raises
     ------
     InputError
-        If the folder is no Zarr v3 group or array, or is one of semrsm that holds no features.
+        If the folder is no Zarr v3 group or array, is one of semrsm that holds no features, or is
+        not as it was written.
     """
+    root = path / "zarr.json"
     try:
-        node = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        node = read_json(root)
         found = node.get("attributes", {}).get("semrsm")
         if node["zarr_format"] != 3 or node["node_type"] not in ("group", "array"):
             raise ValueError("not Zarr v3")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"expected a Zarr v3 group or array; {str(path)!r} is not one") from error
+    except UNREADABLE as error:
+        raise InputError(
+            f"expected a Zarr v3 group or array; {str(path)!r} is not one, or {str(root)!r} is "
+            "damaged"
+        ) from error
     if not isinstance(found, dict) or "format" not in found:
         return None
     if found["format"] != FORMAT:
         raise InputError(
             f"expected features of format {FORMAT!r}; {str(path)!r} holds {found['format']!r}"
         )
+    if not _is_intact(found):
+        raise InputError(f"{str(root)!r} is damaged: it is not what was written")
     return found
+
+
+def _is_intact(facts: Mapping[str, Any]) -> bool:
+    """Return whether facts with a digest of themselves are as written; the first had none."""
+    rest = {key: value for key, value in facts.items() if key != "digest"}
+    return "digest" not in facts or bool(facts["digest"] == digest_of_facts(rest))
 
 
 def progress_of(path: str | Path) -> tuple[int, int] | None:
@@ -78,10 +92,11 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     while True:
         try:
-            text = record_path(folder, len(records)).read_text(encoding="utf-8")
-            record = json.loads(text)
+            record = read_json(record_path(folder, len(records)))
             record["images"], record["next"], record["left_out"], record["digests"]
         except (OSError, ValueError, KeyError, TypeError):
+            return records
+        if not _is_intact(record):
             return records
         records.append(record)
 
@@ -118,11 +133,28 @@ def array_names(layers: Iterator[str] | Mapping[str, Any] | Sequence[str]) -> di
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
     """Write the attributes of a store, in one step."""
     # As Zarr would write it, but aside and renamed, whatever the version of Zarr does.
-    node = {"zarr_format": 3, "node_type": "group", "attributes": {"semrsm": dict(attributes)}}
-    write_record(folder / "zarr.json", node)
+    node = {"zarr_format": 3, "node_type": "group", "attributes": {"semrsm": _sealed(attributes)}}
+    _write(folder / "zarr.json", node)
 
 
-def write_record(path: Path, content: Mapping[str, Any]) -> None:
+def write_record(folder: Path, chunk: int, content: Mapping[str, Any]) -> None:
+    """Write that a chunk is complete."""
+    _write(record_path(folder, chunk), _sealed(content))
+
+
+def write_node(path: Path, node: Mapping[str, Any]) -> None:
+    """Write the description of an array, in one step."""
+    _write(path, node)
+
+
+def _sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts with a digest of themselves."""
+    known = {key: value for key, value in facts.items() if key != "digest"}
+    plain: dict[str, Any] = json.loads(json.dumps(known))
+    return {**plain, "digest": digest_of_facts(plain)}
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, to the disk before it gets its name."""
     with replacing(path, durable=True) as aside:
         aside.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -12,21 +12,26 @@ from typing import Any
 import numpy as np
 
 from ..._internal.arrays import Array
+from ..._internal.storage.arrays import check_node, chunk_file, mark_of
 from ..._internal.storage.files import to_disk
+from ..._internal.storage.seals import digest_of_node
 from ...errors import InputError, require
 from ...tokens import MaskedImages, fingerprint, measure, whole_array
 from ..layouts import Layout
 from .format import (
     CHUNK_BYTES,
     CHUNK_IMAGES,
+    FORMAT,
     PURPOSE,
     array_names,
     attributes_of,
     record_path,
     records_of,
     write_group,
+    write_node,
     write_record,
 )
+from .sealed import array_attributes
 
 
 class Writer:
@@ -59,6 +64,7 @@ class Writer:
         self._total = len(self._attributes["ids"])
         self._images: list[int] = []
         self._digests: dict[str, list[bytes]] = {}
+        self._marks: dict[str, list[str]] = {}
         self._buffers: dict[str, Array] = {}
         self._waiting: list[int] = []  # the images in the buffers
         self._chunk = 0
@@ -139,6 +145,7 @@ class Writer:
                 layer: fingerprint(np.frombuffer(b"".join(self._digests[name]), dtype=np.uint8))
                 for layer, name in self._attributes["arrays"].items()
             }
+            attributes["checksums"] = {name: self._marks[name] for name in self._names()}
             attributes["complete"] = True
             write_group(self._folder, attributes)
             self._forget_progress()
@@ -189,8 +196,12 @@ class Writer:
                     # missing one cannot pass for features.
                     fill_value=float("nan") if values.dtype.kind == "f" else 255,
                     overwrite=True,
+                    attributes=array_attributes(FORMAT),
                 )
                 to_disk(self._folder / name / "zarr.json")
+            self._attributes["nodes"] = {
+                name: digest_of_node(self._folder / name / "zarr.json") for name in arrays
+            }
             write_group(self._folder, self._attributes)
             (self._folder / ".progress").mkdir(exist_ok=True)
         self._allocate(arrays)
@@ -202,6 +213,7 @@ class Writer:
         for layer, name in self._attributes["arrays"].items():
             self.shapes[layer] = tuple(self._buffers[name].shape[1:])
             self._digests.setdefault(name, [])
+        self._marks = {name: [] for name in arrays}
 
     def _resume(self) -> None:
         """Find out how far the store is, and go back to the first chunk that is damaged."""
@@ -209,16 +221,18 @@ class Writer:
             left.unlink(missing_ok=True)
         records = records_of(self._folder)
         if not records:  # its arrays may be half made: made again
-            for key in ("arrays", "kept", "logits", "images_per_chunk"):
+            for key in ("arrays", "kept", "logits", "images_per_chunk", "nodes"):
                 self._attributes.pop(key, None)
             return
+        nodes = self._attributes.get("nodes", {})  # the first stores had none
         for name in self._names():
+            check_node(self._folder / name, nodes.get(name), "out")
             self._resize(name, self._total)
         group = self._zarr.open_group(self._folder, mode="r+")
         arrays = {name: group[name] for name in self._names()}
         self._allocate(arrays)
         for record in records:
-            if not self._is_sound(arrays, len(record["images"])):
+            if not self._is_sound(arrays, record):
                 break
             self._take(record)
         chunk = self._chunk
@@ -226,10 +240,13 @@ class Writer:
             left.unlink()
             chunk += 1
 
-    def _is_sound(self, arrays: Mapping[str, Any], rows: int) -> bool:
+    def _is_sound(self, arrays: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
         start = self._chunk * self._attributes["images_per_chunk"]
+        rows, marks = len(record["images"]), record.get("checksums", {})
         for name, array in arrays.items():
             if not self._file(name).is_file():
+                return False
+            if name in marks and mark_of(self._file(name)) != marks[name]:
                 return False
             try:
                 array[start : start + rows]  # compares the checksum
@@ -243,6 +260,8 @@ class Writer:
         self.next = record["next"]
         for name, digests in record["digests"].items():
             self._digests[name].append(bytes.fromhex(digests))
+        for name, marks in self._marks.items():
+            marks.append(mark_of(self._file(name)))
         self._chunk += 1
 
     def _write(self, following: int) -> None:
@@ -253,7 +272,7 @@ class Writer:
             name: measure(self._buffers[name][:rows], f"layer {layer!r}").digests().tobytes().hex()
             for layer, name in self._attributes["arrays"].items()
         }
-        record = {
+        record: dict[str, Any] = {
             "images": self._waiting,
             "next": following,
             "left_out": [pair for pair in self.left_out if self.next <= pair[0] < following],
@@ -267,10 +286,13 @@ class Writer:
                 file.unlink(missing_ok=True)
                 group[name][start : start + rows] = buffer[:rows]
                 to_disk(file)
-            write_record(record_path(self._folder, self._chunk), record)
+            record["checksums"] = {name: mark_of(self._file(name)) for name in self._buffers}
+            write_record(self._folder, self._chunk, record)
         self._images += self._waiting
         for name, text in digests.items():
             self._digests[name].append(bytes.fromhex(text))
+        for name, mark in record["checksums"].items():
+            self._marks[name].append(mark)
         self._chunk += 1
         self._waiting = []
         self.next = following
@@ -286,8 +308,7 @@ class Writer:
 
     def _file(self, name: str) -> Path:
         """Return the file of the next chunk of an array."""
-        inner = ["0"] * (self._buffers[name].ndim - 1)
-        return self._folder.joinpath(name, "c", str(self._chunk), *inner)
+        return chunk_file(self._folder / name, self._chunk, self._buffers[name].ndim)
 
     def _resize(self, name: str, count: int) -> None:
         """Set the number of images of an array, at once or not at all."""
@@ -295,7 +316,7 @@ class Writer:
         node = json.loads(path.read_text(encoding="utf-8"))
         if node["shape"][0] != count:
             node["shape"][0] = count
-            write_record(path, node)
+            write_node(path, node)
 
     @contextmanager
     def _naming_the_store(self) -> Iterator[None]:
