@@ -3,9 +3,11 @@
 Of 70 images the tiles are 16 x 16: fifteen of them, the last ones partial.
 """
 
+import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -148,3 +150,30 @@ KILLED_WHILE_LAID_OUT = """
             break
         kills += 1
 """
+
+
+class Impatient(Optimal):
+    """Kills its own process, the first time, by the existence of a file.
+
+    Here and not in a test: worker processes import it, and some packages bring a module that is
+    called "tests".
+    """
+
+    def __init__(self, flag):
+        self.flag = flag
+
+    def __repr__(self):
+        return repr(Optimal())
+
+    def __hash__(self):
+        return hash(self.flag)
+
+    def __eq__(self, other):
+        return type(other) is type(self) and self.flag == other.flag
+
+    def pairs(self, tile):
+        if os.path.exists(self.flag):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.flag)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().pairs(tile)

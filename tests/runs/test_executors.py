@@ -1,6 +1,5 @@
 """The same bytes, wherever the tiles are computed; and workers that die lose nothing."""
 
-import contextlib
 import os
 import pickle
 import shutil
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 import semrsm
-from runs.run_helpers import KEY, TILES, child, finish, leftovers, written
+from runs.run_helpers import KEY, TILES, Impatient, child, finish, leftovers, written
 from semrsm.errors import InputError, SemrsmError
 from semrsm.matching.optimal import Optimal
 from semrsm.runs import compute_run, executors, fill_share, open_run
@@ -22,29 +21,6 @@ from semrsm.runs import compute_run, executors, fill_share, open_run
 
 def processes(count=2):
     return ProcessPoolExecutor(count, mp_context=get_context("forkserver"))
-
-
-class Impatient(Optimal):
-    """Kills its own process, the first time, by the existence of a file."""
-
-    def __init__(self, flag):
-        self.flag = flag
-
-    def __repr__(self):
-        return repr(Optimal())
-
-    def __hash__(self):
-        return hash(self.flag)
-
-    def __eq__(self, other):
-        return type(other) is type(self) and self.flag == other.flag
-
-    def pairs(self, tile):
-        if os.path.exists(self.flag):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.flag)
-                os.kill(os.getpid(), signal.SIGKILL)
-        return super().pairs(tile)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
