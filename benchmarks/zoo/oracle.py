@@ -26,7 +26,9 @@ def given(module: Any, images: Any, arguments: Mapping[str, Any]) -> dict[str, A
     config: Any = getattr(module, "config", None)
     if hasattr(config, "mask_ratio") and "noise" in inspect.signature(module.forward).parameters:
         config.mask_ratio = 0.0
-        patches = (images.shape[2] // config.patch_size) * (images.shape[3] // config.patch_size)
+        side = config.patch_size
+        down, across = side if isinstance(side, (list, tuple)) else (side, side)
+        patches = (images.shape[2] // down) * (images.shape[3] // across)
         more["noise"] = torch.arange(patches, dtype=torch.float32).repeat(len(images), 1)
     return more
 
